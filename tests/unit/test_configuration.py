@@ -1,0 +1,156 @@
+import copy
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from posttx import configuration
+from posttx.cases import Case
+from posttx.errors import PostTxError
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = yaml.safe_load((ROOT / "config/schema/config.schema.yaml").read_text())
+DEFAULTS = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+DEMO = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+TRAIN = {"configuration": "3d_fullres", "folds": 5, "trainer": "PostTxTrainer", "epochs": 1000, "device": "cuda"}
+
+
+def keys_of(schema, path=""):
+    """Yield (dotted path, schema) of every key; `<name>` stands for a name the user chooses."""
+    for key, inner in schema.get("properties", {}).items():
+        yield f"{path}{key}", inner
+        yield from keys_of(inner, f"{path}{key}.")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from keys_of(schema["additionalProperties"], f"{path}<name>.")
+
+
+ALL_KEYS = dict(keys_of(SCHEMA))
+WITHOUT_DEFAULT = {"cohorts.<name>.use", "cohorts.<name>.path", "cohorts.<name>.sheet", "cohorts.<name>.phantom",
+                   "cohorts.<name>.phantom.cases", "models.<name>.train", "models.<name>.predictions",
+                   "models.<name>.counts"}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ALL_KEYS)
+def test_every_key_has_a_description_and_a_default(key):
+    assert ALL_KEYS[key].get("description", "").endswith((".", "`."))
+    assert ("default" in ALL_KEYS[key]) != (key in WITHOUT_DEFAULT)
+
+
+def test_every_level_refuses_unknown_keys():
+    levels = [SCHEMA, *(schema for schema in ALL_KEYS.values() if schema.get("type") == "object")]
+    assert all("additionalProperties" in level or "$ref" in level for level in levels)
+
+
+def test_config_yaml_holds_the_defaults_of_the_schema():
+    for section, schema in SCHEMA["properties"].items():
+        if section in configuration.REPLACED_AS_A_WHOLE:
+            continue
+        value = DEFAULTS[section]
+        expected = (
+            {key: inner["default"] for key, inner in schema["properties"].items()}
+            if "properties" in schema
+            else schema["default"]
+        )
+        assert value == expected, section
+    assert DEFAULTS["cohorts"] == SCHEMA["properties"]["cohorts"]["default"]
+
+
+def test_the_readme_explains_every_key_with_its_default():
+    rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", (ROOT / "config/README.md").read_text(), re.MULTILINE)
+    table = dict(rows)
+    assert set(table) == set(ALL_KEYS)
+    for key, text in table.items():
+        default = ALL_KEYS[key].get("default")
+        if key not in WITHOUT_DEFAULT and not isinstance(default, dict):
+            assert f"`{yaml.safe_dump(default, default_flow_style=True).splitlines()[0].strip()}`" in text, key
+
+
+@pytest.mark.parametrize("config", [DEFAULTS, configuration.complete(DEMO, DEFAULTS)])
+def test_shipped_configs_fit_the_schema(config):
+    jsonschema.Draft202012Validator(SCHEMA).validate(config)
+
+
+def test_cohorts_and_models_are_replaced_and_the_rest_is_merged():
+    given = {"cohorts": {"mine": {"path": "x", "use": "train"}}, "audit": {"geometry": "trust_voxels"}}
+    merged = configuration.complete(given, DEFAULTS)
+    assert merged["cohorts"] == given["cohorts"]
+    assert merged["models"] == DEFAULTS["models"]
+    assert merged["audit"] == {**DEFAULTS["audit"], "geometry": "trust_voxels"}
+    assert "mine" not in DEFAULTS["cohorts"]
+
+
+def valid():
+    return {
+        "cohorts": {"a": {"path": "x", "use": "train"}, "b": {"path": "y", "use": "test"}},
+        "models": {"m": {"train": dict(TRAIN)}},
+        "standardize": {"clip_percentiles": [1, 99], "orientation": "RAS"},
+        "dataset": {"id": 7, "name": "X"},
+    }
+
+
+def test_a_valid_config_passes():
+    configuration.cross_check(valid())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["cohorts"]["b"].update(use="train"), "exactly one cohort needs `use: train`, not 2"),
+        (lambda c: c["cohorts"]["a"].update(use="test"), "exactly one cohort needs `use: train`, not 0"),
+        (lambda c: c["cohorts"]["a"].update(sheet="s"), "give one of path, sheet"),
+        (lambda c: c["cohorts"]["b"].pop("path"), "give one of path, sheet, phantom"),
+        (lambda c: c["models"].update(n={"train": dict(TRAIN)}), "are the same training"),
+        (lambda c: c["models"]["m"]["train"].update(trainer="nnUNetTrainer", epochs=3), "always trains 1000"),
+        (lambda c: c["models"].update(n={"predictions": {"zz": "p"}}), "there is no cohort 'zz'"),
+        (lambda c: c["standardize"].update(clip_percentiles=[50, 50]), "clip_percentiles"),
+    ],
+)
+def test_contradictions_are_named(change, message):
+    config = valid()
+    change(config)
+    with pytest.raises(PostTxError, match=re.escape(message)):
+        configuration.cross_check(config)
+
+
+def test_every_contradiction_is_told_at_once():
+    config = valid()
+    config["cohorts"]["a"]["use"] = "test"
+    config["models"]["n"] = {"counts": {"zz": "p"}}
+    with pytest.raises(PostTxError) as error:
+        configuration.cross_check(config)
+    assert "not 0" in str(error.value)
+    assert "'zz'" in str(error.value)
+
+
+def test_phantom_cohorts_need_different_seeds():
+    config = valid()
+    config["cohorts"] = {
+        "a": {"phantom": {"cases": 3, "seed": 1}, "use": "train"},
+        "b": {"phantom": {"cases": 3, "seed": 1}, "use": "test"},
+    }
+    with pytest.raises(PostTxError, match="share patients"):
+        configuration.cross_check(config)
+
+
+def test_more_folds_than_patients_are_refused():
+    cases = {"a": [Case(f"P{n}-100", f"P{n % 4}", 100, "a", "000") for n in range(8)]}
+    with pytest.raises(PostTxError, match="folds is 5, but cohort 'a' has 4 patients"):
+        configuration.check_patients(valid(), cases)
+
+
+def test_models_on_a_cohort():
+    config = copy.deepcopy(valid())
+    config["cohorts"]["c"] = {"use": "test"}
+    config["models"] |= {"p": {"predictions": {"b": "x"}}, "q": {"counts": {"b": "s", "c": "t"}}}
+    assert configuration.models_on(config, "a") == ["m"]
+    assert configuration.models_on(config, "b") == ["m", "p", "q"]
+    assert configuration.models_on(config, "c") == ["q"]
+
+
+def test_names_of_nnunet_folders():
+    assert configuration.dataset_folder({"dataset": {"id": 7, "name": "X"}}) == "Dataset007_X"
+    assert configuration.model_folder(TRAIN) == "PostTxTrainer__nnUNetPlans__3d_fullres"
+    changed = configuration.plans_name({**TRAIN, "plan": {"batch_size": 4}})
+    assert re.fullmatch(r"nnUNetPlans_[0-9a-f]{8}", changed)
+    assert changed != configuration.plans_name({**TRAIN, "plan": {"batch_size": 5}})

@@ -1,0 +1,155 @@
+"""The configuration: defaults under a user's file, checks that a schema cannot say, names that follow from it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from posttx.cases import Case
+from posttx.errors import PostTxError
+from posttx.files import digest_of
+
+REPLACED_AS_A_WHOLE = ("cohorts", "models")
+COHORT_SOURCES = ("path", "sheet", "phantom")
+PLANNERS = {
+    "plain": ("ExperimentPlanner", "nnUNetPlans"),
+    "resenc_m": ("nnUNetPlannerResEncM", "nnUNetResEncUNetMPlans"),
+    "resenc_l": ("nnUNetPlannerResEncL", "nnUNetResEncUNetLPlans"),
+}
+
+
+def complete(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``defaults`` with ``given`` merged over it; ``cohorts`` and ``models`` are replaced, not merged.
+
+    A cohort or model of the defaults would otherwise survive beside the user's own, and be waited for.
+    """
+    merged = _merged(given, defaults)
+    for key in REPLACED_AS_A_WHOLE:
+        if key in given:
+            merged[key] = copy.deepcopy(given[key])
+    return merged
+
+
+def _merged(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    merged = copy.deepcopy(dict(defaults))
+    for key, value in given.items():
+        old = merged.get(key)
+        nested = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(value, old) if nested else copy.deepcopy(value)  # type: ignore[arg-type]
+    return merged
+
+
+def cross_check(config: Mapping[str, Any]) -> None:
+    """Raise one error with everything that is wrong between keys; single keys are the schema's."""
+    problems = [*_cohort_problems(config), *_model_problems(config)]
+    low, high = config["standardize"]["clip_percentiles"]
+    if low >= high:
+        problems.append(f"standardize.clip_percentiles: the lower one must be below the upper one, not [{low}, {high}]")
+    if {"R", "L"} <= set(config["standardize"]["orientation"]):
+        problems.append("standardize.orientation: give one letter of each pair R/L, A/P, S/I")
+    if problems:
+        raise PostTxError("the configuration contradicts itself:\n  " + "\n  ".join(problems) + "\n")
+
+
+def _cohort_problems(config: Mapping[str, Any]) -> list[str]:
+    problems = []
+    seeds: dict[int, str] = {}
+    for name, cohort in config["cohorts"].items():
+        sources = [key for key in COHORT_SOURCES if key in cohort]
+        counted = [model for model, source in config["models"].items() if name in source.get("counts", {})]
+        if len(sources) > 1:
+            problems.append(f"cohorts.{name}: give one of {', '.join(sources)}")
+        if not sources and (not counted or cohort["use"] != "test"):
+            problems.append(f"cohorts.{name}: give one of path, sheet, phantom (only counts of a test cohort need none)")
+        if "phantom" in cohort:
+            seed = cohort["phantom"]["seed"]
+            if seed in seeds:
+                problems.append(f"cohorts.{name}: phantom seed {seed} is that of {seeds[seed]}: they share patients")
+            seeds[seed] = name
+    return problems
+
+
+def _model_problems(config: Mapping[str, Any]) -> list[str]:
+    problems = []
+    cohorts, models = config["cohorts"], config["models"]
+    trained = {name: model["train"] for name, model in models.items() if "train" in model}
+    training = [name for name, cohort in cohorts.items() if cohort["use"] == "train"]
+    if trained and len(training) != 1:
+        problems.append(f"models {', '.join(trained)}: exactly one cohort needs `use: train`, not {len(training)}")
+    if len({settings["folds"] for settings in trained.values()}) > 1:
+        problems.append("trained models share one splits_final.json: give all of them the same number of folds")
+    folders: dict[str, str] = {}
+    for name, settings in trained.items():
+        folder = model_folder(settings)
+        if folder in folders:
+            problems.append(f"models {folders[folder]} and {name} are the same training ({folder})")
+        folders[folder] = name
+        if settings["trainer"] == "nnUNetTrainer" and settings["epochs"] != 1000:
+            problems.append(f"models.{name}: nnUNetTrainer always trains 1000 epochs; use PostTxTrainer for others")
+    for name, model in models.items():
+        for kind in ("predictions", "counts"):
+            for cohort in sorted(set(model.get(kind, {})) - set(cohorts)):
+                problems.append(f"models.{name}.{kind}: there is no cohort {cohort!r}")
+        for cohort in set(model.get("predictions", {})) & set(cohorts):
+            if not any(source in cohorts[cohort] for source in COHORT_SOURCES):
+                problems.append(f"models.{name}.predictions: cohort {cohort!r} has no references to score against")
+    return problems
+
+
+def check_patients(config: Mapping[str, Any], cases: Mapping[str, Sequence[Case]]) -> None:
+    """Raise an error where a train cohort has fewer patients than folds: a patient cannot be cut in two."""
+    for model, settings in trained_models(config).items():
+        for cohort, members in cases.items():
+            patients = len({case.patient for case in members})
+            if config["cohorts"][cohort]["use"] == "train" and patients < settings["folds"]:
+                raise PostTxError(
+                    f"models.{model}.train.folds is {settings['folds']}, but cohort {cohort!r} has {patients} patients",
+                    remedy=f"Set folds to {patients} or fewer, or add patients",
+                )
+
+
+def trained_models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return model name -> its ``train`` settings, for the models that are trained here."""
+    return {name: model["train"] for name, model in config["models"].items() if "train" in model}
+
+
+def plans_name(train: Mapping[str, Any]) -> str:
+    """Return nnU-Net's plans identifier: the planner's own name, with a digest of the overrides where there are any."""
+    name = PLANNERS[train.get("planner", "plain")][1]
+    overrides = plan_overrides(train)
+    return f"{name}_{digest_of(overrides)[:8]}" if overrides else name
+
+
+def plan_overrides(train: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the config changes in nnU-Net's plan (``train.plan``), without the keys left empty."""
+    return {key: value for key, value in (train.get("plan") or {}).items() if value is not None}
+
+
+def model_folder(train: Mapping[str, Any]) -> str:
+    """Return nnU-Net's folder of a trained model, ``<trainer>__<plans>__<configuration>``."""
+    return f"{train['trainer']}__{plans_name(train)}__{train['configuration']}"
+
+
+def dataset_folder(config: Mapping[str, Any]) -> str:
+    """Return nnU-Net's folder of the dataset, such as ``Dataset501_BraTSPostTx``."""
+    return f"Dataset{config['dataset']['id']:03d}_{config['dataset']['name']}"
+
+
+def models_on(config: Mapping[str, Any], cohort: str) -> list[str]:
+    """Return the models that are scored on a cohort: those trained here, and others whose entry names it.
+
+    A model trained here is scored out of fold on its train cohort and as an ensemble on every other one with images.
+    """
+    has_images = any(source in config["cohorts"][cohort] for source in COHORT_SOURCES)
+    return [
+        name
+        for name, model in config["models"].items()
+        if ("train" in model and has_images) or cohort in model.get("predictions", {}) or cohort in model.get("counts", {})
+    ]
+
+
+def label_scheme_path(base: str | Path, config: Mapping[str, Any]) -> Path:
+    """Return the file of the configured label scheme."""
+    return Path(base) / "config" / "labels" / f"{config['labels']}.yaml"

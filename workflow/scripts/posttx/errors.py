@@ -1,0 +1,47 @@
+"""The one exception family whose text is meant for a user: who, which file, what is wrong, what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class PostTxError(Exception):
+    """Say which case and file have which problem, and the remedy.
+
+    ``code`` is a stable finding code (``GEO001`` ...) where the problem has one, so that a failure can be kept as a
+    row of the findings table instead of ending the work on other cases.
+    """
+
+    def __init__(
+        self, problem: str, *, remedy: str = "", case: str = "", file: str | Path = "", code: str = ""
+    ) -> None:
+        self.problem, self.remedy, self.case, self.file, self.code = problem, remedy, case, str(file), code
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        where = ", ".join(
+            part for part in (self.case and f"case {self.case}", self.file and f"file {self.file}") if part
+        )
+        code = f"[{self.code}] " if self.code else ""
+        text = f"{code}{where + ': ' if where else ''}{self.problem.rstrip('.')}."
+        return f"{text} {self.remedy.rstrip('.')}." if self.remedy else text
+
+    def __reduce__(self) -> tuple:
+        # Exceptions cross process borders by pickle, which would call __init__ with the finished text alone.
+        return (_rebuild, (self.problem, self.remedy, self.case, self.file, self.code))
+
+
+def _rebuild(problem: str, remedy: str, case: str, file: str, code: str) -> PostTxError:
+    return PostTxError(problem, remedy=remedy, case=case, file=file, code=code)
+
+
+class CasesFailedError(PostTxError):
+    """Name every case of a job that failed, after all the others were finished."""
+
+    def __init__(self, failures: dict[str, BaseException], total: int) -> None:
+        self.failures, self.total = failures, total
+        lines = "\n".join(f"  {case}: {error}" for case, error in sorted(failures.items()))
+        super().__init__(f"{len(failures)} of {total} cases failed; the others are done\n{lines}\n")
+
+    def __reduce__(self) -> tuple:
+        return (CasesFailedError, (self.failures, self.total))

@@ -1,0 +1,13 @@
+"""Version of what each stage up to training writes.
+
+Raised by hand when a stage's output changes. It is a parameter of the stage's rule, so that raising it re-runs the
+stage, while editing or touching a script does not: no cosmetic edit may cost three days of GPU time.
+"""
+
+PHANTOM = 1
+SCAN = 1
+AUDIT = 1
+STANDARDIZE = 1
+DATASET = 1
+SPLITS = 1
+PREDICT = 1
