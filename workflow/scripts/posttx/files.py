@@ -8,11 +8,10 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -55,6 +54,9 @@ def read_json(path: str | Path) -> Any:
 
 def write_parquet(table: pd.DataFrame, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write a table as Parquet, whole or not at all, with ``metadata`` in the file's key-value metadata."""
+    import pyarrow as pa  # here, because jobs that write no table should not wait a second for it
+    import pyarrow.parquet as pq
+
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     if metadata:
         extra = {key.encode(): value.encode() for key, value in metadata.items()}
