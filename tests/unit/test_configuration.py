@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "config/schema/config.schema.yaml").read_text())
 DEFAULTS = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 DEMO = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
-TRAIN = {"configuration": "3d_fullres", "folds": 5, "trainer": "PostTxTrainer", "epochs": 1000, "device": "cuda"}
+TRAIN = {"configuration": "3d_fullres", "folds": 5, "trainer": "PostTxTrainer", "epochs": 1000, "device": "cuda",
+         "planner": "plain", "plan": {}}  # fmt: skip
 
 
 def keys_of(schema, path=""):

@@ -1,7 +1,5 @@
 """Write what made the results: versions, code, configuration, hardware, seeds."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 

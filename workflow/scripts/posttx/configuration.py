@@ -117,14 +117,14 @@ def trained_models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def plans_name(train: Mapping[str, Any]) -> str:
     """Return nnU-Net's plans identifier: the planner's own name, with a digest of the overrides where there are any."""
-    name = PLANNERS[train.get("planner", "plain")][1]
+    name = PLANNERS[train["planner"]][1]
     overrides = plan_overrides(train)
     return f"{name}_{digest_of(overrides)[:8]}" if overrides else name
 
 
 def plan_overrides(train: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the config changes in nnU-Net's plan (``train.plan``), without the keys left empty."""
-    return {key: value for key, value in (train.get("plan") or {}).items() if value is not None}
+    return {key: value for key, value in train["plan"].items() if value is not None}
 
 
 def model_folder(train: Mapping[str, Any]) -> str:
@@ -151,5 +151,6 @@ def models_on(config: Mapping[str, Any], cohort: str) -> list[str]:
 
 
 def label_scheme_path(base: str | Path, config: Mapping[str, Any]) -> Path:
-    """Return the file of the configured label scheme."""
-    return Path(base) / "config" / "labels" / f"{config['labels']}.yaml"
+    """Return the file of the configured label scheme: the working directory's own, else the project's."""
+    name = Path("config", "labels", f"{config['labels']}.yaml")
+    return name if name.is_file() else Path(base) / name

@@ -1,0 +1,76 @@
+# PostTx: post-treatment glioma segmentation, from NIfTI folders to a report. Results go to results/ of the working directory.
+from snakemake.utils import min_version
+
+min_version("9.25")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/common_nnunet.smk"
+include: "workflow/rules/common_evaluate.smk"
+include: "workflow/rules/common_report.smk"
+include: "workflow/rules/phantom.smk"
+include: "workflow/rules/ingest.smk"
+include: "workflow/rules/audit.smk"
+include: "workflow/rules/standardize.smk"
+include: "workflow/rules/preprocess.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/analyse.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/provenance.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    audit,
+    train,
+    predict,
+    evaluate,
+    report,
+
+
+rule all:
+    """Make the report and everything it rests on."""
+    default_target: True
+    input:
+        rules.write_report.output,
+
+
+rule audit:
+    """Go as far as the audit of all cohorts."""
+    input:
+        rules.check_audit.output,
+
+
+rule train:
+    """Go as far as the trained folds of all models."""
+    input:
+        [f"<trained>/{model_folder(model)}/fold_{fold}/checkpoint_final.pth" for model in TRAINED for fold in range(FOLDS)],
+
+
+rule predict:
+    """Go as far as the segmentations of all cohorts by all models trained here."""
+    input:
+        [
+            f"<results>/predictions/{cohort}/{model}/{shard}/_cases.tsv"
+            for cohort in IMAGE_COHORTS
+            for model in TRAINED
+            for shard in shards_of(cohort)
+        ],
+
+
+rule evaluate:
+    """Go as far as the scores of all models on all cohorts."""
+    input:
+        [f"<results>/metrics/{cohort}/{model}.parquet" for cohort in CASES for model in models_of(cohort)],
+
+
+rule report:
+    """Make the report."""
+    input:
+        rules.write_report.output,

@@ -1,0 +1,150 @@
+"""What the workflow plans for several configurations, on cohorts of empty files."""
+
+import pytest
+from conftest import brats_ids, empty_cohort, snakemake
+
+TRAIN = {"nnunet": {"train": {"device": "cpu", "epochs": 1}}}
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    empty_cohort(root / "train", brats_ids(10, timepoints=2))
+    empty_cohort(root / "deep" / "released" / "v2", brats_ids(4, first=500))
+    empty_cohort(root / "unlabelled", brats_ids(3, first=700), ("t1n", "t1c", "t2w", "t2f"))
+    return root
+
+
+def config(root, *, models=TRAIN, **changes):
+    cohorts = {
+        "training": {"path": str(root / "train"), "use": "train"},
+        "additional": {"path": str(root / "deep"), "use": "test"},
+    }
+    return {"cohorts": cohorts, "models": models, "shards": 4, **changes}
+
+
+def test_the_whole_workflow(cohorts, tmp_path):
+    run = snakemake(tmp_path, "-n", config=config(cohorts))
+    assert run.returncode == 0, run.text
+    assert run.jobs["train_fold"] == run.jobs["validate_fold"] == 5
+    assert run.jobs["scan_cohort"] == 2
+    assert run.jobs["write_splits"] == run.jobs["write_dataset"] == run.jobs["check_audit"] == 1
+    assert run.jobs["write_report"] == 1
+    assert run.jobs["audit_shard"] == run.jobs["standardize_shard"] == run.jobs["score_shard"]
+    assert run.jobs["predict_shard"] + run.jobs["restore_shard"] == run.jobs["score_shard"]
+    assert "make_phantom_case" not in run.jobs
+
+
+@pytest.mark.parametrize(
+    ("target", "last", "absent"),
+    [
+        ("audit", "check_audit", "standardize_shard"),
+        ("train", "train_fold", "predict_shard"),
+        ("predict", "predict_shard", "score_shard"),
+        ("evaluate", "gather_metrics", "make_tables"),
+        ("report", "write_report", None),
+    ],
+)
+def test_targets_go_up_to_their_stage(cohorts, tmp_path, target, last, absent):
+    run = snakemake(tmp_path, "-n", target, config=config(cohorts))
+    assert run.returncode == 0, run.text
+    assert last in run.jobs
+    assert absent not in run.jobs
+
+
+def test_somebodys_predictions_need_no_training(cohorts, tmp_path):
+    models = {"theirs": {"predictions": {"additional": str(cohorts / "predictions")}}}
+    for case in brats_ids(4, first=500):
+        path = cohorts / "predictions" / f"{case}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    run = snakemake(tmp_path, "-n", config=config(cohorts, models=models))
+    assert run.returncode == 0, run.text
+    assert not {"train_fold", "predict_shard", "preprocess_dataset"} & set(run.jobs)
+    assert run.jobs["gather_metrics"] == 1
+
+
+def test_counts_need_no_image(tmp_path):
+    (tmp_path / "summary.json").write_text("{}")
+    settings = {
+        "cohorts": {"additional": {"use": "test"}},
+        "models": {"published": {"counts": {"additional": "summary.json"}}},
+        "labels": "published",
+    }
+    run = snakemake(tmp_path, "-n", config=settings)
+    assert run.returncode == 0, run.text
+    assert run.jobs["import_counts"] == 1
+    assert not {"audit_shard", "scan_cohort", "score_shard", "train_fold"} & set(run.jobs)
+
+
+def test_a_cohort_without_references_is_predicted(cohorts, tmp_path):
+    settings = config(cohorts)
+    settings["cohorts"]["clinic"] = {"path": str(cohorts / "unlabelled"), "use": "predict"}
+    run = snakemake(tmp_path, "-n", "results/metrics/clinic/nnunet.parquet", config=settings)
+    assert run.returncode == 0, run.text
+    assert run.jobs["predict_shard"] >= 1
+
+
+@pytest.mark.parametrize("profile", ["default", "gpu", "slurm"])
+def test_profiles_plan(cohorts, tmp_path, profile):
+    run = snakemake(tmp_path, "-n", "--workflow-profile", f"profiles/{profile}", config=config(cohorts))
+    assert run.returncode == 0, run.text
+    assert run.jobs["train_fold"] == 5
+
+
+def test_the_slurm_link_at_the_root_is_found(cohorts, tmp_path):
+    run = snakemake(tmp_path, "-n", "--profile", "slurm", config=config(cohorts))
+    assert run.returncode == 0, run.text
+
+
+def test_the_demo_plans(tmp_path):
+    run = snakemake(tmp_path, "-n", "--workflow-profile", "profiles/demo")
+    assert run.returncode == 0, run.text
+    assert run.jobs["make_phantom_case"] >= 12
+    assert run.jobs["train_fold"] == 5
+
+
+def refused(directory, settings):
+    run = snakemake(directory, "-n", config=settings)
+    assert run.returncode != 0
+    assert "Traceback" not in run.text
+    return run.text
+
+
+def test_an_unknown_key_is_refused(cohorts, tmp_path):
+    text = refused(tmp_path, config(cohorts, standardise={"spacing": 2}))
+    assert "standardise" in text
+
+
+def test_a_missing_modality_is_refused_before_any_work(cohorts, tmp_path):
+    case = brats_ids(1, first=900)[0]
+    root = empty_cohort(tmp_path / "bad", [case], ("t1n", "t1c", "t2f", "seg"))
+    settings = config(cohorts)
+    settings["cohorts"]["additional"]["path"] = str(root)
+    text = refused(tmp_path, settings)
+    assert case in text
+    assert "t2w" in text
+
+
+def test_a_wrong_case_id_is_refused(cohorts, tmp_path):
+    root = empty_cohort(tmp_path / "bad", ["BraTS-GLI-12-100"])
+    settings = config(cohorts)
+    settings["cohorts"]["additional"]["path"] = str(root)
+    text = refused(tmp_path, settings)
+    assert "BraTS-GLI-12-100" in text
+    assert "BraTS-GLI-00005-100" in text
+
+
+def test_more_folds_than_patients_are_refused(cohorts, tmp_path):
+    models = {"nnunet": {"train": {"device": "cpu", "folds": 11}}}
+    assert "has 10 patients" in refused(tmp_path, config(cohorts, models=models))
+
+
+def test_a_missing_folder_is_refused(cohorts, tmp_path):
+    settings = config(cohorts)
+    settings["cohorts"]["additional"]["path"] = str(tmp_path / "nowhere")
+    assert "nowhere" in refused(tmp_path, settings)
+
+
+def test_an_unknown_label_scheme_is_refused(cohorts, tmp_path):
+    assert "brats2024, published" in refused(tmp_path, config(cohorts, labels="mine"))

@@ -1,0 +1,126 @@
+"""What the rules share: the checked configuration, the cases, and functions of wildcards. No rules in here.
+
+COHORTS' CASES are listed from file names alone; headers are read in jobs. A job that needs a case's row reads it from the
+cohort table as `ancient(...)`: what triggers a shard is the list of its own files, so that one more case touches one shard.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+# Shell rules call python and the nnUNetv2 programs of the environment that runs this workflow, activated or not.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+# Where they find our scripts and trainers: a variable and not a param, because a moved checkout is no reason to train again.
+os.environ["POSTTX_WORKFLOW"] = str(Path(workflow.basedir) / "workflow")
+
+from posttx import configuration, versions
+from posttx.cases import list_cases
+from posttx.errors import PostTxError
+from posttx.labels import load_scheme
+
+PHANTOMS = "results/phantom"
+
+
+def configured():
+    """Complete and check the configuration in place; return label scheme and cases by cohort."""
+    with open(Path(workflow.basedir) / "config" / "config.yaml") as stream:
+        config.update(configuration.complete(config, yaml.safe_load(stream)))
+    validate(config, "../../config/schema/config.schema.yaml")
+    try:
+        configuration.cross_check(config)
+        scheme = load_scheme(configuration.label_scheme_path(workflow.basedir, config))
+        cases = {
+            cohort: list_cases(cohort, settings, config["shards"], PHANTOMS)
+            for cohort, settings in config["cohorts"].items()
+        }
+        configuration.check_patients(config, cases)
+    except PostTxError as error:
+        raise WorkflowError(str(error))
+    return scheme, cases
+
+
+SCHEME, CASES = configured()
+DATASET = configuration.dataset_folder(config)
+TRAINED = configuration.trained_models(config)
+IMAGE_COHORTS = [cohort for cohort, cases in CASES.items() if cases]
+TRAIN_COHORT = next((name for name, cohort in config["cohorts"].items() if cohort["use"] == "train"), None)
+
+
+def shards_of(cohort):
+    """Return the names of the shards that hold cases of a cohort."""
+    return sorted({case.shard for case in CASES[cohort]})
+
+
+def files_of(wildcards):
+    """Return every image and reference of the cases of one shard."""
+    return [path for case in CASES[wildcards.cohort] if case.shard == wildcards.shard for path in case.files.values()]
+
+
+def references_of(wildcards):
+    """Return the references of the cases of one shard."""
+    cases = (case for case in CASES[wildcards.cohort] if case.shard == wildcards.shard)
+    return [case.files["seg"] for case in cases if "seg" in case.files]
+
+
+def cohort_files(wildcards):
+    """Return every image and reference of a cohort."""
+    return [path for case in CASES[wildcards.cohort] for path in case.files.values()]
+
+
+def phantom_settings(wildcards):
+    """Return seed and voxel edge of a phantom cohort."""
+    phantom = config["cohorts"][wildcards.cohort]["phantom"]
+    return {"seed": phantom["seed"], "spacing": phantom["spacing"]}
+
+
+def models_of(cohort):
+    """Return the models that are scored on a cohort."""
+    return configuration.models_on(config, cohort)
+
+
+def scored_models(cohort):
+    """Return the models of a cohort that have segmentations to score, counts left out."""
+    return [model for model in models_of(cohort) if "counts" not in config["models"][model]]
+
+
+def counted_models(cohort):
+    """Return the models of a cohort that are known by their counts alone."""
+    return [model for model in models_of(cohort) if "counts" in config["models"][model]]
+
+
+def metrics_of_models(wildcards):
+    """Return the metrics of every model that is scored on a cohort."""
+    return [f"<results>/metrics/{wildcards.cohort}/{model}.parquet" for model in models_of(wildcards.cohort)]
+
+
+def previous_metrics(wildcards):
+    """Return the metrics of a cohort in the results of an earlier run (`statistics: previous`); none where unset."""
+    previous = config["statistics"].get("previous")
+    return sorted(map(str, Path(previous).glob(f"metrics/{wildcards.cohort}/*.parquet"))) if previous else []
+
+
+def code_of(*modules):
+    """Return the paths of modules of posttx: inputs of rules after training, so that an edit of them runs again."""
+    return [os.path.relpath(Path(workflow.basedir) / "workflow" / "scripts" / module) for module in modules]
+
+
+def one_of(names):
+    """Return a regular expression that matches exactly these names; nothing where there are none."""
+    return "|".join(re.escape(name) for name in names) or r"(?!)"
+
+
+wildcard_constraints:
+    cohort=one_of(CASES),
+    model=one_of(config["models"]),
+    shard=r"\d{3}",
+    fold=r"\d+",
+    case=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    plans=one_of(map(configuration.plans_name, TRAINED.values())),
+    trainer=r"[A-Za-z0-9]+",
+    configuration=r"[A-Za-z0-9_]+",

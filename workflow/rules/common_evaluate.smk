@@ -1,0 +1,102 @@
+"""What the evaluation rules share: whose segmentations are scored, where they lie, and by which rules. No rules in here."""
+
+from functools import cache
+
+from posttx.sources import find_predictions
+
+SEGMENTED_MODELS = one_of(
+    model for model, source in config["models"].items() if "counts" not in source
+)
+COUNTED_MODELS = one_of(
+    model for model, source in config["models"].items() if "counts" in source
+)
+
+
+@cache
+def foreign_predictions(cohort, model):
+    """Return what a folder of somebody else's predictions holds for a cohort."""
+    folder = config["models"][model]["predictions"][cohort]
+    try:
+        return find_predictions(folder, {case.case for case in CASES[cohort]})
+    except PostTxError as error:
+        raise WorkflowError(f"models.{model}.predictions.{cohort}: {error}")
+
+
+def predictions_of(wildcards):
+    """Return the predictions of one shard by all scored models: lists of our own, files of others."""
+    cohort, shard = wildcards.cohort, wildcards.shard
+    paths = []
+    for model in scored_models(cohort):
+        if model in TRAINED:
+            paths.append(f"<results>/predictions/{cohort}/{model}/{shard}/_cases.tsv")
+            continue
+        found = foreign_predictions(cohort, model)
+        for case in CASES[cohort]:
+            if case.shard == shard:
+                paths += map(
+                    str, [found.files[case.case]] if case.case in found.files else []
+                )
+    return paths
+
+
+def prediction_folders(cohort, shard):
+    """Return model -> folder of its predictions, for the scored models of a cohort."""
+    return {
+        model: (
+            f"results/predictions/{cohort}/{model}/{shard}"
+            if model in TRAINED
+            else config["models"][model]["predictions"][cohort]
+        )
+        for model in scored_models(cohort)
+    }
+
+
+def foreign_folder_of(wildcards):
+    """Return the folder of somebody else's predictions, None for a model trained here."""
+    return (
+        config["models"][wildcards.model].get("predictions", {}).get(wildcards.cohort)
+    )
+
+
+def geometry_of(wildcards):
+    """Return the audit's geometry decisions of a shard; none for a cohort of references alone."""
+    images = any(set(case.files) - {"seg"} for case in CASES[wildcards.cohort])
+    return (
+        ancient("<results>/audit/shards/{cohort}/{shard}/geometry.parquet")
+        if images
+        else []
+    )
+
+
+def cohort_table_of(wildcards):
+    """Return the cohort's table; none for a cohort that is known by counts alone."""
+    return "<results>/cohorts/{cohort}.parquet" if CASES[wildcards.cohort] else []
+
+
+def scored_shards_of(wildcards):
+    """Return the lists of scored cases of all shards of a cohort."""
+    return [
+        f"<results>/scored/{wildcards.cohort}/{shard}.tsv"
+        for shard in shards_of(wildcards.cohort)
+    ]
+
+
+def scoring_of(wildcards):
+    """Return all that the scores of a shard depend on besides files; names and colours of labels are not among it."""
+    return {
+        "folders": prediction_folders(wildcards.cohort, wildcards.shard),
+        "regions": SCHEME.scoring(),
+        "scheme": config["evaluation"]["scheme"],
+        "tolerances": config["evaluation"]["surface_tolerance_mm"],
+        "missing": config["evaluation"]["missing"],
+        "references": config["cohorts"][wildcards.cohort]["use"] != "predict",
+    }
+
+
+def counts_settings():
+    """Return all that the import of counts depends on besides files."""
+    return {
+        "regions": SCHEME.scoring(),
+        "shards": config["shards"],
+        "voxel_mm3": config["evaluation"].get("counts_voxel_mm3", 1.0),
+    }

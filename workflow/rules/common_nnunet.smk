@@ -1,0 +1,78 @@
+"""What the nnU-Net rules share: folders, and settings of the model that a job's wildcards name. No rules in here."""
+
+import json
+
+FOLDS = next((settings["folds"] for settings in TRAINED.values()), 0)
+PLANS = {configuration.plans_name(settings): settings for settings in TRAINED.values()}
+PREDICTED_COHORTS = [cohort for cohort in IMAGE_COHORTS if cohort != TRAIN_COHORT]
+
+
+pathvars:
+    raw=f"<results>/nnunet/raw/{DATASET}",
+    preprocessed=f"<results>/nnunet/preprocessed/{DATASET}",
+    trained=f"<results>/nnunet/models/{DATASET}",
+
+
+def plans_name(model):
+    """Return nnU-Net's plans identifier of a model trained here."""
+    return configuration.plans_name(TRAINED[model])
+
+
+def model_folder(model):
+    """Return nnU-Net's folder of a model trained here."""
+    return configuration.model_folder(TRAINED[model])
+
+
+def trained_as(wildcards):
+    """Return the train settings that wildcards name, by model or by nnU-Net's folder (trainer, plans, configuration)."""
+    if hasattr(wildcards, "model"):
+        return TRAINED[wildcards.model]
+    folder = f"{wildcards.trainer}__{wildcards.plans}__{wildcards.configuration}"
+    return next(settings for settings in TRAINED.values() if configuration.model_folder(settings) == folder)
+
+
+def train_setting(key):
+    """Return a function of wildcards: one train setting of the model they name."""
+
+    def setting(wildcards):
+        return trained_as(wildcards)[key]
+
+    return setting
+
+
+def uses_gpu(wildcards):
+    """Return how many GPUs a job of the model that wildcards name needs."""
+    return int(trained_as(wildcards)["device"] == "cuda")
+
+
+def train_device(wildcards):
+    """Return where to compute; a resource and not a param, because another device is no reason to train again."""
+    return trained_as(wildcards)["device"]
+
+
+def planner_of(wildcards):
+    """Return the class name of the planner behind a plans identifier."""
+    return configuration.PLANNERS[PLANS[wildcards.plans]["planner"]][0]
+
+
+def overrides_of(wildcards):
+    """Return what the config changes in the plan behind a plans identifier, as JSON."""
+    return json.dumps(configuration.plan_overrides(PLANS[wildcards.plans]), sort_keys=True)
+
+
+def train_transforms(wildcards):
+    """Return the tables of transforms of all shards of the train cohort."""
+    return collect(
+        "<results>/standardized/{cohort}/{shard}/transforms.parquet",
+        cohort=TRAIN_COHORT,
+        shard=shards_of(TRAIN_COHORT),
+    )
+
+
+def fold_files(name):
+    """Return a function of wildcards: the file of that name of every fold of the model they name."""
+
+    def files(wildcards):
+        return collect("<trained>/{folder}/fold_{fold}/" + name, folder=model_folder(wildcards.model), fold=range(FOLDS))
+
+    return files

@@ -1,0 +1,83 @@
+"""What figures and report share: looks, and which of them a configuration has. No rules in here."""
+
+from posttx.palettes import region_colors
+
+# Looks are parameters of figures and report alone, so that a new colour re-runs nothing else.
+REGION_COLORS = region_colors(SCHEME, config["report"]["palette"])
+LABEL_COLORS = {region.label: REGION_COLORS[region.name] for region in SCHEME.regions if region.label is not None}
+LABEL_NAMES = {label.value: label.name for label in SCHEME.labels}
+
+
+def prediction_lists(wildcards):
+    """Return the lists of what a model trained here predicted on a cohort, one per shard; none for others' folders."""
+    if wildcards.model not in TRAINED:
+        return []
+    folder = f"<results>/predictions/{wildcards.cohort}/{wildcards.model}"
+    return [f"{folder}/{shard}/_cases.tsv" for shard in shards_of(wildcards.cohort)]
+
+
+def prediction_folder(wildcards):
+    """Return the folder of somebody else's predictions of a cohort; nothing for a model trained here."""
+    return config["models"][wildcards.model].get("predictions", {}).get(wildcards.cohort, "")
+
+
+def confusion_of(wildcards):
+    """Return the confusion table of a model on a cohort; none where only counts are known."""
+    known = wildcards.model in scored_models(wildcards.cohort)
+    return [f"<results>/confusion/{wildcards.cohort}/{wildcards.model}.parquet"] if known else []
+
+
+def plans_of(wildcards):
+    """Return the plans that a model is trained with."""
+    return f"<results>/nnunet/preprocessed/{DATASET}/{plans_name(wildcards.model)}.json"
+
+
+def configuration_of(wildcards):
+    """Return nnU-Net's configuration of a model trained here."""
+    return TRAINED[wildcards.model]["configuration"]
+
+
+def report_inputs(wildcards):
+    """Return every table and figure that the report shows."""
+    scored = [(cohort, model) for cohort in CASES for model in models_of(cohort)]
+    pictured = [(cohort, model) for cohort in IMAGE_COHORTS for model in scored_models(cohort)]
+    paths = [f"<results>/cohorts/{cohort}.parquet" for cohort in IMAGE_COHORTS]
+    if IMAGE_COHORTS:
+        paths += [f"<results>/audit/{name}.parquet" for name in ("intensity", "labels", "findings")]
+        paths += [f"<results>/figures/cohorts/{name}.svg" for name in ("intensities", "class_shares", "presence")]
+    for cohort, model in scored:
+        paths.append(f"<results>/tables/{cohort}/{model}/summary.parquet")
+        paths.append(f"<results>/figures/{cohort}/{model}/dice.svg")
+    paths += [f"<results>/figures/{cohort}/{model}/worst.png" for cohort, model in pictured]
+    for model in TRAINED:
+        paths.append(f"<results>/figures/training/{model}/curves.svg")
+        paths.append(f"<results>/nnunet/preprocessed/{DATASET}/{plans_name(model)}.json")
+    return [*paths, "<results>/provenance.json"]
+
+
+def report_assets():
+    """Return the folder of the report's template, style and texts."""
+    return os.path.relpath(Path(workflow.basedir) / "workflow" / "report")
+
+
+def report_settings():
+    """Return what the report must know beside its tables: the configuration, what exists, names and colours."""
+    folder = f"nnunet/models/{DATASET}"
+    preprocessed = f"nnunet/preprocessed/{DATASET}"
+    return {
+        "config": config,
+        "cohorts": {cohort: cohort in IMAGE_COHORTS for cohort in CASES},
+        "models": {cohort: models_of(cohort) for cohort in CASES},
+        "trained": {
+            model: {
+                "folder": f"{folder}/{model_folder(model)}",
+                "plans": f"{preprocessed}/{plans_name(model)}.json",
+                "train": settings,
+            }
+            for model, settings in TRAINED.items()
+        },
+        "regions": {
+            region.name: {"long_name": region.long_name, "label": region.label, "color": REGION_COLORS[region.name]}
+            for region in SCHEME.regions
+        },
+    }

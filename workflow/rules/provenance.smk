@@ -1,0 +1,22 @@
+"""What made the results."""
+
+
+rule write_provenance:
+    """Record versions, code, configuration, hardware and seeds of the run that made the scores."""
+    input:
+        metrics=[f"<results>/metrics/{cohort}/{model}.parquet" for cohort in CASES for model in models_of(cohort)],
+    output:
+        record="<results>/provenance.json",
+    log:
+        "<logs>/write_provenance.log",
+    benchmark:
+        "<benchmarks>/write_provenance.tsv"
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=1_000,
+        runtime=10,
+    message:
+        "Recording what made the results."
+    script:
+        "../scripts/write_provenance.py"
