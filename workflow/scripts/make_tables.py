@@ -1,0 +1,42 @@
+"""Make the report's tables of one model on one cohort from its metrics."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from posttx.files import replacing, write_parquet
+from posttx.logs import configure_logging
+from posttx.schemas import CASE_METRICS, read_table
+from posttx.tables import make_tables
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+logger = logging.getLogger(__name__)
+
+
+def write_tables(
+    metrics: str | Path,
+    folder: str | Path,
+    regions: Mapping[str, Sequence[int]],
+    convention: str,
+    extreme_cases: int,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Write every table into ``folder``, as ``<table>.parquet`` and ``<table>.csv``; see ``posttx.tables``."""
+    table = read_table(metrics, CASE_METRICS)
+    patients = table["patient"].nunique()
+    logger.info("%d cases of %d patients, %d resamples", table["case"].nunique(), patients, resamples)
+    if patients == 1:
+        logger.warning("all cases are of one patient: there is nobody to resample, so no interval is given")
+    for name, content in make_tables(table, regions, convention, extreme_cases, resamples, seed).items():
+        write_parquet(content, Path(folder) / f"{name}.parquet", {"convention": convention, "seed": str(seed)})
+        with replacing(Path(folder) / f"{name}.csv") as beside:
+            content.to_csv(beside, index=False)
+
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    write_tables(snakemake.input.metrics, **dict(snakemake.params.items()))
