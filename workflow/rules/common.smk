@@ -14,10 +14,6 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
-# Shell rules call python and the nnUNetv2 programs of the environment that runs this workflow, activated or not.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-# Where they find our scripts and trainers: a variable and not a param, because a moved checkout is no reason to train again.
-os.environ["POSTTX_WORKFLOW"] = str(Path(workflow.basedir) / "workflow")
 
 from posttx import configuration, versions
 from posttx.cases import list_cases
@@ -25,6 +21,7 @@ from posttx.errors import PostTxError
 from posttx.labels import load_scheme
 
 PHANTOMS = "results/phantom"
+os.environ.update(configuration.environment(workflow.basedir))
 
 
 def configured():

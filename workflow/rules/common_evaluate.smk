@@ -4,12 +4,8 @@ from functools import cache
 
 from posttx.sources import find_predictions
 
-SEGMENTED_MODELS = one_of(
-    model for model, source in config["models"].items() if "counts" not in source
-)
-COUNTED_MODELS = one_of(
-    model for model, source in config["models"].items() if "counts" in source
-)
+SEGMENTED_MODELS = one_of(model for model, source in config["models"].items() if "counts" not in source)
+COUNTED_MODELS = one_of(model for model, source in config["models"].items() if "counts" in source)
 
 
 @cache
@@ -33,9 +29,7 @@ def predictions_of(wildcards):
         found = foreign_predictions(cohort, model)
         for case in CASES[cohort]:
             if case.shard == shard:
-                paths += map(
-                    str, [found.files[case.case]] if case.case in found.files else []
-                )
+                paths += map(str, [found.files[case.case]] if case.case in found.files else [])
     return paths
 
 
@@ -53,19 +47,13 @@ def prediction_folders(cohort, shard):
 
 def foreign_folder_of(wildcards):
     """Return the folder of somebody else's predictions, None for a model trained here."""
-    return (
-        config["models"][wildcards.model].get("predictions", {}).get(wildcards.cohort)
-    )
+    return config["models"][wildcards.model].get("predictions", {}).get(wildcards.cohort)
 
 
 def geometry_of(wildcards):
     """Return the audit's geometry decisions of a shard; none for a cohort of references alone."""
     images = any(set(case.files) - {"seg"} for case in CASES[wildcards.cohort])
-    return (
-        ancient("<results>/audit/shards/{cohort}/{shard}/geometry.parquet")
-        if images
-        else []
-    )
+    return ancient("<results>/audit/shards/{cohort}/{shard}/geometry.parquet") if images else []
 
 
 def cohort_table_of(wildcards):
@@ -75,10 +63,7 @@ def cohort_table_of(wildcards):
 
 def scored_shards_of(wildcards):
     """Return the lists of scored cases of all shards of a cohort."""
-    return [
-        f"<results>/scored/{wildcards.cohort}/{shard}.tsv"
-        for shard in shards_of(wildcards.cohort)
-    ]
+    return [f"<results>/scored/{wildcards.cohort}/{shard}.tsv" for shard in shards_of(wildcards.cohort)]
 
 
 def scoring_of(wildcards):
@@ -89,6 +74,7 @@ def scoring_of(wildcards):
         "scheme": config["evaluation"]["scheme"],
         "tolerances": config["evaluation"]["surface_tolerance_mm"],
         "missing": config["evaluation"]["missing"],
+        "snfh_dilation": config["evaluation"].get("snfh_dilation", "executed"),
         "references": config["cohorts"][wildcards.cohort]["use"] != "predict",
     }
 

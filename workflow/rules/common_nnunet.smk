@@ -50,6 +50,11 @@ def train_device(wildcards):
     return trained_as(wildcards)["device"]
 
 
+def checkpoint_minutes(wildcards):
+    """Return how often to write checkpoints, as text (a number would be rounded); a resource for the same reason."""
+    return str(trained_as(wildcards)["checkpoint_minutes"])
+
+
 def planner_of(wildcards):
     """Return the class name of the planner behind a plans identifier."""
     return configuration.PLANNERS[PLANS[wildcards.plans]["planner"]][0]
@@ -73,6 +78,7 @@ def fold_files(name):
     """Return a function of wildcards: the file of that name of every fold of the model they name."""
 
     def files(wildcards):
-        return collect("<trained>/{folder}/fold_{fold}/" + name, folder=model_folder(wildcards.model), fold=range(FOLDS))
+        folder = f"<trained>/{model_folder(wildcards.model)}"
+        return [f"{folder}/fold_{fold}/{name}" for fold in range(FOLDS)]
 
     return files

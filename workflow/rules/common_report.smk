@@ -52,7 +52,17 @@ def report_inputs(wildcards):
     for model in TRAINED:
         paths.append(f"<results>/figures/training/{model}/curves.svg")
         paths.append(f"<results>/nnunet/preprocessed/{DATASET}/{plans_name(model)}.json")
+    paths += [f"<results>/comparisons/{cohort}.parquet" for cohort in CASES if compared(cohort)]
     return [*paths, "<results>/provenance.json"]
+
+
+def compared(cohort):
+    """Return whether a cohort has models to compare: two of this run, or one of it and one of an earlier run."""
+    models = models_of(cohort)
+    if not config["statistics"].get("previous"):
+        return len(models) > 1
+    earlier = Path(config["statistics"]["previous"]).glob(f"metrics/{cohort}/*.parquet")
+    return len(models) + len(list(earlier)) > 1
 
 
 def report_assets():

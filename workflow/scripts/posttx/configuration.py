@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,16 @@ def check_patients(config: Mapping[str, Any], cases: Mapping[str, Sequence[Case]
                     f"models.{model}.train.folds is {settings['folds']}, but cohort {cohort!r} has {patients} patients",
                     remedy=f"Set folds to {patients} or fewer, or add patients",
                 )
+
+
+def environment(base: str | Path) -> dict[str, str]:
+    """Return the environment variables of shell rules.
+
+    They call python and the nnUNetv2 programs of the environment that runs the workflow, activated or not, and find our
+    scripts and trainers through a variable, not a parameter: a moved checkout is no reason to train again.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {"PATH": path, "POSTTX_WORKFLOW": str(Path(base) / "workflow")}
 
 
 def trained_models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

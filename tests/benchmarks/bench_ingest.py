@@ -1,0 +1,111 @@
+"""Time audit and standardisation of one case at 1 mm against what decompressing and compressing its bytes costs.
+
+Run as `python tests/benchmarks/bench_ingest.py [repeats]`. The images are a phantom's, stored as float32 (as most of
+BraTS) and as float64. Every repeat times all four steps in turn, on one core, so that a busy machine slows all of them;
+medians are compared. Goals: audit <= 1.4, standardize <= 1.5. It ends with 1 where wall and CPU time both miss a goal.
+"""
+
+import logging
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+
+import numpy as np  # noqa: E402
+from isal import isal_zlib  # noqa: E402
+
+from posttx.audit import AuditTask, audit_case  # noqa: E402
+from posttx.cases import IMAGE_COLUMNS  # noqa: E402
+from posttx.nifti import COMPRESSION_LEVEL, read_header, write_volume  # noqa: E402
+from posttx.phantom import PhantomCase, make_case  # noqa: E402
+from posttx.standardization import Job, Settings, standardize_case  # noqa: E402
+
+NAMES = {1: "NETC", 2: "SNFH", 3: "ET", 4: "RC"}
+CASE = "BraTS-GLI-00001-100"
+GOALS = {"audit": 1.4, "standardize": 1.5}
+PEERS = {"audit": "decompress", "standardize": "recompress"}
+GZIP = 31
+
+
+def unfolded_sizes(files: dict[str, str]) -> dict[str, int]:
+    """Return the bytes that each file unfolds to, so that the peer need not guess its buffer."""
+    sizes = {}
+    for path in files.values():
+        header = read_header(path)
+        sizes[path] = 352 + int(np.prod(header.get_data_shape())) * header.get_data_dtype().itemsize
+    return sizes
+
+
+def decompress(sizes: dict[str, int]) -> list[bytes]:
+    """Decompress every file in one call each, into a buffer of the right size: the fastest that isal can."""
+    return [isal_zlib.decompress(Path(path).read_bytes(), GZIP, size) for path, size in sizes.items()]
+
+
+def recompress(sizes: dict[str, int], folder: Path) -> None:
+    """Decompress every file and compress the same bytes into another."""
+    for number, (path, size) in enumerate(sizes.items()):
+        content = isal_zlib.decompress(Path(path).read_bytes(), GZIP, size)
+        (folder / f"{number}.gz").write_bytes(isal_zlib.compress(content, COMPRESSION_LEVEL, GZIP))
+
+
+def medians(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
+    """Return step -> median (wall, CPU) seconds over ``repeats`` rounds of all steps; one round before warms up."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
+    for turn in range(repeats + 1):
+        for name, step in steps.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            step()
+            if turn:
+                times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return {
+        name: (statistics.median(wall for wall, _ in taken), statistics.median(cpu for _, cpu in taken))
+        for name, taken in times.items()
+    }
+
+
+def measure(phantom: PhantomCase, dtype: str, folder: Path, repeats: int) -> dict[str, tuple[float, float]]:
+    """Write a phantom's images as ``dtype`` below ``folder`` and time the four steps on them."""
+    files = {column: str(folder / f"{CASE}-{column}.nii.gz") for column in IMAGE_COLUMNS}
+    for column, path in files.items():
+        data = phantom.labels if column == "seg" else phantom.images[column].astype(dtype)
+        write_volume(path, data, phantom.affine)
+    sizes = unfolded_sizes(files)
+    task = AuditTask("bench", CASE, CASE[:-4], "train", files, NAMES)
+    job = Job(CASE, files, "agree", "t1c", folder / "standardized", Settings())
+    (folder / "recompressed").mkdir()
+    steps = {
+        "decompress": lambda: decompress(sizes),
+        "audit": lambda: audit_case(task),
+        "recompress": lambda: recompress(sizes, folder / "recompressed"),
+        "standardize": lambda: standardize_case(job),
+    }
+    return medians(steps, repeats)
+
+
+def main(repeats: int) -> int:
+    """Print a table per type of voxel; return 1 where a goal is missed."""
+    logging.disable(logging.INFO)
+    phantom = make_case(CASE, CASE[:-4], 100, 1, 1.0)
+    write, missed = sys.stdout.write, False
+    write(f"medians of {repeats}\n{'voxels':8} {'step':12} {'wall ms':>8} {'CPU ms':>8} ")
+    write(f"{'wall ratio':>11} {'CPU ratio':>10} {'goal':>5}\n")
+    for dtype in ("float32", "float64"):
+        with tempfile.TemporaryDirectory() as name:
+            taken = measure(phantom, dtype, Path(name), repeats)
+        for step, (wall, cpu) in taken.items():
+            line = f"{dtype:8} {step:12} {1e3 * wall:8.0f} {1e3 * cpu:8.0f}"
+            if step in PEERS:
+                ratios = wall / taken[PEERS[step]][0], cpu / taken[PEERS[step]][1]
+                missed |= min(ratios) > GOALS[step]
+                line += f" {ratios[0]:11.2f} {ratios[1]:10.2f} {GOALS[step]:5.1f}"
+            write(line + "\n")
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 7))

@@ -1,0 +1,105 @@
+"""Intensities of a modality: exact percentiles over non-zero voxels, clipping that leaves the background at 0."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SAMPLE = 40_000
+SMALL = 200_000
+
+
+def clip_into(image: np.ndarray, data: np.ndarray, low: float, high: float) -> tuple[tuple[float, float], int]:
+    """Put ``data``, clipped to two of its percentiles, into ``image``; return these limits and the voxels made 0.
+
+    The limits are the ``low``-th and ``high``-th percentile of the finite voxels that are not 0: a value of 0 is
+    background by the convention of skull-stripped data, negative values are not. ``image`` is float32, of the shape of
+    ``data`` and all 0: background, and voxels that are NaN or infinite (which are counted), stay so. It may be a view
+    with flipped or permuted axes. Background alone gives (NaN, NaN).
+    """
+    # The head is a quarter of the volume: everything after these lines works on that alone. Both arrays are walked in
+    # the order in which ``data`` lies in memory.
+    data, image = data.T, image.T
+    head = data != 0
+    values = data[head]
+    lost = np.zeros(0, bool)
+    if values.dtype.kind == "f" and not (finite := np.isfinite(values)).all():
+        lost = ~finite
+        limits = percentile_limits(values[finite], low, high)
+    else:
+        limits = percentile_limits(values, low, high)
+    # Rounding to float32 keeps order, so that clipping after it is clipping before it, and faster.
+    values = values.astype(np.float32, copy=False)
+    np.clip(values, np.float32(limits[0]), np.float32(limits[1]), out=values)
+    if lost.size:
+        values[lost] = 0
+    image[head] = values
+    return limits, int(np.count_nonzero(lost))
+
+
+def percentile_limits(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    """Return the ``low``-th and ``high``-th percentile of finite values, (n,); (NaN, NaN) without any.
+
+    Exactly ``numpy.percentile(values.astype(float64), [low, high])`` (linear interpolation).
+    """
+    if not values.size:
+        return float("nan"), float("nan")
+    if values.size < SMALL:
+        bottom, top = np.percentile(values.astype(np.float64), [low, high])
+        return float(bottom), float(top)
+    sample = np.sort(values[:: max(1, values.size // SAMPLE)])
+    return _rank(values, sample, low, from_top=False), _rank(values, sample, high, from_top=True)
+
+
+def clipped(data: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Clip a float32 image to [low, high] in place and return it; voxels of 0 stay 0, NaN limits change nothing."""
+    background = data == 0
+    np.clip(data, np.float32(low), np.float32(high), out=data)
+    # Where 0 itself is outside the limits, it has been moved to one of them.
+    np.copyto(data, 0, where=background)
+    return data
+
+
+def z_scored(data: np.ndarray) -> np.ndarray:
+    """Return float32 with mean 0 and standard deviation 1 over the voxels that are not 0; these stay 0.
+
+    Constant or empty images give zeros.
+    """
+    inside = data != 0
+    values = data[inside]
+    result = np.zeros(data.shape, np.float32, order="F")
+    if values.size:
+        deviation = float(values.std(dtype=np.float64))
+        if deviation > 0:
+            result[inside] = (values - values.mean(dtype=np.float64)) / deviation
+    return result
+
+
+def difference_channel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return z-scored ``first`` minus z-scored ``second`` where both are not 0, else 0.
+
+    Scanners give each modality a scale of its own, so that a plain difference of two would measure the scales.
+    """
+    both = (first != 0) & (second != 0)
+    return np.asfortranarray(np.where(both, z_scored(first) - z_scored(second), 0).astype(np.float32))
+
+
+def _rank(values: np.ndarray, sample: np.ndarray, percent: float, *, from_top: bool) -> float:
+    """Return one percentile of many values, looking closely only at the tail that must hold it.
+
+    The values beyond a threshold taken from a sorted sample are the tail; if it turns out too short to hold the rank,
+    all values are searched.
+    """
+    position = percent / 100 * (values.size - 1)
+    below = int(np.floor(position))
+    above = min(below + 1, values.size - 1)
+    share = (1 - percent / 100) if from_top else percent / 100
+    reach = min(sample.size - 1, int(sample.size * share * 1.5) + 50)
+    tail = values[values >= sample[sample.size - 1 - reach]] if from_top else values[values <= sample[reach]]
+    offset = values.size - tail.size if from_top else 0
+    if below < offset or above >= offset + tail.size:
+        tail, offset = values, 0
+    ordered = np.partition(tail, sorted({below - offset, above - offset}))
+    first, second = float(ordered[below - offset]), float(ordered[above - offset])
+    part = position - below
+    # The two forms are numpy's own, which keep the result within [first, second].
+    return second - (second - first) * (1 - part) if part >= 0.5 else first + (second - first) * part

@@ -1,0 +1,70 @@
+"""Bring the cases of a shard to one orientation, voxel size and intensity range, and record how to come back."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from posttx.cases import IMAGE_COLUMNS, MODALITIES
+from posttx.logs import configure_logging
+from posttx.parallel import map_cases
+from posttx.schemas import COHORT, GEOMETRY, TRANSFORMS, read_table, write_table
+from posttx.standardization import LEADER, Job, Settings, settings_from, standardize_case
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def standardize_shard(
+    cohort_table: str | Path,
+    geometry: str | Path,
+    transforms: str | Path,
+    cohort: str,
+    shard: str,
+    settings: Mapping[str, Any],
+    workers: int = 1,
+) -> None:
+    """Write ``images/<case>_000N.nii.gz`` and ``labels/<case>.nii.gz`` beside ``transforms``, which is written last.
+
+    Each file appears whole or not at all; files of cases that left the shard are deleted. Every case is tried, then
+    one error names all that failed.
+    """
+    folder = Path(transforms).parent
+    chosen = settings_from(settings)
+    jobs = jobs_of(read_table(cohort_table, COHORT), read_table(geometry, GEOMETRY), shard, folder, chosen)
+    _delete_others(folder, jobs, len(MODALITIES) + len(chosen.extra_channels))
+    done = map_cases(standardize_case, jobs, workers, verb="standardized")
+    rows = [{**row, "cohort": cohort, "shard": shard} for row in done.values()]
+    write_table(pd.DataFrame(rows, columns=list(TRANSFORMS.columns)), TRANSFORMS, transforms)
+
+
+def jobs_of(
+    cohort: pd.DataFrame, geometry: pd.DataFrame, shard: str, folder: Path, settings: Settings
+) -> dict[str, Job]:
+    """Return case -> job of a shard; one that the audit decided nothing about has no contradiction."""
+    decided = {row["case"]: row for row in geometry.to_dict("records")}
+    jobs = {}
+    for row in cohort[cohort["shard"] == shard].to_dict("records"):
+        case, files = row["case"], {name: row[name] for name in IMAGE_COLUMNS if isinstance(row[name], str)}
+        reading = decided.get(case, {"decision": "agree", "grid_file": LEADER})
+        leader = reading["grid_file"] if reading["grid_file"] in MODALITIES else LEADER
+        jobs[case] = Job(case, files, reading["decision"], leader, folder, settings)
+    return jobs
+
+
+def _delete_others(folder: Path, jobs: Mapping[str, Job], channels: int) -> None:
+    """Delete what an earlier run left of cases, channels, references or torn writes that this one will not replace."""
+    expected = {f"images/{case}_{number:04d}.nii.gz" for case in jobs for number in range(channels)}
+    expected |= {f"labels/{case}.nii.gz" for case, job in jobs.items() if "seg" in job.files}
+    for path in [*folder.glob("images/*"), *folder.glob("labels/*")]:
+        if path.relative_to(folder).as_posix() not in expected:
+            path.unlink()
+
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    standardize_shard(
+        snakemake.input.cohort, snakemake.input.geometry, snakemake.output.transforms, snakemake.wildcards.cohort,
+        snakemake.wildcards.shard, snakemake.params.settings, snakemake.threads,
+    )  # fmt: skip
