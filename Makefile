@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.locked
 DEMO ?= demo
+RESULTS ?= results
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint typecheck unit lock clean
+.PHONY: help env demo test progress lint typecheck unit lock clean
 
 help: ## Show the commands
 	@echo 'PostTx: post-treatment glioma segmentation. Commands:'
@@ -28,6 +29,9 @@ demo: $(READY) ## Run the whole workflow on the phantom cohort (CPU, minutes) in
 	@$(BIN)/snakemake --workflow-profile profiles/demo --directory $(DEMO)
 	@echo
 	@echo 'PostTx: the report is $(CURDIR)/$(DEMO)/results/report/index.html'
+
+progress: ## Show where the folds of RESULTS=results stand, live until all are done (ONCE=1: once)
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) workflow/scripts/show_progress.py $(RESULTS) $(if $(ONCE),--once)
 
 test: $(READY) lint typecheck ## Run every check and test
 	$(BIN)/python -m pytest
