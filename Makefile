@@ -7,7 +7,7 @@ DEMO ?= demo
 RESULTS ?= results
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test progress lint typecheck unit lock clean
+.PHONY: help env demo test test-slurm oracles bench progress lint typecheck unit lock clean
 
 help: ## Show the commands
 	@echo 'PostTx: post-treatment glioma segmentation. Commands:'
@@ -35,6 +35,22 @@ progress: ## Show where the folds of RESULTS=results stand, live until all are d
 
 test: $(READY) lint typecheck ## Run every check and test
 	$(BIN)/python -m pytest
+
+test-slurm: $(READY) ## Run the workflow on a real single-node SLURM (root on Debian; installs it if needed)
+	tests/slurm/cluster.sh run $(BIN)/python -m pytest -m slurm tests/slurm
+
+oracles: $(READY) .venv-oracles/.locked ## Compare the scorer with the field's own, brats-evaluation among them
+	POSTTX_BRATS_EVALUATE=$(CURDIR)/.venv-oracles/bin/brats-evaluate $(BIN)/python -m pytest tests/oracles
+
+bench: $(READY) .venv-oracles/.locked ## Time the stages against their peers
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_ingest.py
+	POSTTX_BRATS_EVALUATE=$(CURDIR)/.venv-oracles/bin/brats-evaluate $(BIN)/python tests/benchmarks/bench_evaluate.py --cases 50
+
+.venv-oracles/.locked: tests/oracles/requirements.txt
+	@echo 'PostTx: making .venv-oracles for scorers that need older packages ...'
+	@test -x .venv-oracles/bin/python || $(PYTHON) -m venv .venv-oracles
+	@.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check -r tests/oracles/requirements.txt
+	@touch $@
 
 lint: $(READY) ## Check style: ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check .

@@ -50,7 +50,11 @@ rule audit:
 rule train:
     """Go as far as the trained folds of all models."""
     input:
-        [f"<trained>/{model_folder(model)}/fold_{fold}/checkpoint_final.pth" for model in TRAINED for fold in range(FOLDS)],
+        [
+            f"<trained>/{model_folder(model)}/fold_{fold}/checkpoint_final.pth"
+            for model in TRAINED
+            for fold in range(FOLDS)
+        ],
 
 
 rule predict:

@@ -1,7 +1,8 @@
 """What the workflow plans for several configurations, on cohorts of empty files."""
 
 import pytest
-from conftest import brats_ids, empty_cohort, snakemake
+
+from conftest import ROOT, brats_ids, empty_cohort, snakemake
 
 TRAIN = {"nnunet": {"train": {"device": "cpu", "epochs": 1}}}
 
@@ -148,3 +149,10 @@ def test_a_missing_folder_is_refused(cohorts, tmp_path):
 
 def test_an_unknown_label_scheme_is_refused(cohorts, tmp_path):
     assert "brats2024, published" in refused(tmp_path, config(cohorts, labels="mine"))
+
+
+@pytest.mark.parametrize("name", ["train", "predict"])
+def test_every_gpu_rule_takes_a_device_of_its_own(name):
+    text = (ROOT / "workflow/rules" / f"{name}.smk").read_text()
+    slot = 'with_gpu.py" --device {resources.device} --gpus {resources.gpu} --'
+    assert text.count("gpu=uses_gpu") == text.count(slot) > 0

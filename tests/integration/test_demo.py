@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 import pytest
+
 from posttx import schemas
 
 pytestmark = pytest.mark.demo
@@ -165,7 +166,13 @@ def test_no_job_needed_much_memory(results):
 
 def test_the_report_is_one_page_without_network(results):
     page = (results / "report/index.html").read_text()
-    for section in ("Dataset snapshot", "Intensity and geometry audit", "Class balance", "Global performance", "Conclusions"):
+    for section in (
+        "Dataset snapshot",
+        "Intensity and geometry audit",
+        "Class balance",
+        "Global performance",
+        "Conclusions",
+    ):
         assert section in page
     assert "Content-Security-Policy" in page
     for foreign in ('src="http', "src='http", 'href="http', "@import", "url(http"):

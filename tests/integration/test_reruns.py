@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 import yaml
+
 from conftest import ROOT, snakemake
+
 
 @pytest.fixture(scope="module")
 def finished(demo):
@@ -31,7 +33,14 @@ def test_a_new_title_redoes_only_the_report(finished):
 
 def test_a_new_clip_percentile_redoes_everything_from_standardize_on(finished):
     jobs = planned(finished, standardize={"spacing": 3.0, "clip_percentiles": [2, 98]})
-    assert {"standardize_shard", "write_dataset", "preprocess_dataset", "train_fold", "predict_shard", "score_shard"} <= set(jobs)
+    assert {
+        "standardize_shard",
+        "write_dataset",
+        "preprocess_dataset",
+        "train_fold",
+        "predict_shard",
+        "score_shard",
+    } <= set(jobs)
     assert not {"make_phantom_case", "scan_cohort", "audit_shard"} & set(jobs)
 
 

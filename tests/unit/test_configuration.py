@@ -5,9 +5,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+
 from posttx import configuration
 from posttx.cases import Case
 from posttx.errors import PostTxError
+from posttx.findings import codes_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "config/schema/config.schema.yaml").read_text())
@@ -58,13 +60,17 @@ def test_config_yaml_holds_the_defaults_of_the_schema():
 
 
 def test_the_readme_explains_every_key_with_its_default():
-    rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", (ROOT / "config/README.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \|$", (ROOT / "config/README.md").read_text(), re.MULTILINE)
     table = dict(rows)
     assert set(table) == set(ALL_KEYS)
     for key, text in table.items():
         default = ALL_KEYS[key].get("default")
         if key not in WITHOUT_DEFAULT and not isinstance(default, dict):
             assert f"`{yaml.safe_dump(default, default_flow_style=True).splitlines()[0].strip()}`" in text, key
+
+
+def test_the_readme_lists_every_finding_code():
+    assert codes_markdown() in (ROOT / "config/README.md").read_text()
 
 
 @pytest.mark.parametrize("config", [DEFAULTS, configuration.complete(DEMO, DEFAULTS)])

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.files import digest_of, read_json, replacing, sha256_of, write_json, write_parquet
 from posttx.labels import load_scheme, scheme_from
@@ -144,13 +145,17 @@ def test_schemes_that_do_not_fit_together_are_refused(labels, regions, message):
     content = {
         "name": "x",
         "labels": {value: {"name": name, "long_name": name, "color": "#000000"} for value, name in labels.items()},
-        "regions": {name: {"long_name": name, "labels": members, "color": "#000000"} for name, members in regions.items()},
+        "regions": {
+            name: {"long_name": name, "labels": members, "color": "#000000"} for name, members in regions.items()
+        },
     }
     with pytest.raises(PostTxError, match=message):
         scheme_from(content)
 
 
-@pytest.mark.parametrize(("error", "expected"), [("PostTxError('bad header', case='c1')", False), ("KeyError('k')", True)])
+@pytest.mark.parametrize(
+    ("error", "expected"), [("PostTxError('bad header', case='c1')", False), ("KeyError('k')", True)]
+)
 def test_a_users_error_is_one_line_and_a_bug_has_its_traceback(tmp_path, error, expected):
     program = f"""
 from posttx.logs import configure_logging

@@ -10,12 +10,14 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-import make_phantom_case
 import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
+
+import make_phantom_case
 from posttx.cases import IMAGE_COLUMNS, MODALITIES, phantom_ids
 from posttx.errors import PostTxError
 from posttx.phantom import PhantomCase, make_case
@@ -36,7 +38,6 @@ from posttx.phantom_draw import (
     volume_at,
 )
 from posttx.phantom_lesions import make_labels, make_site
-from scipy import ndimage
 
 SCRIPTS = Path(make_phantom_case.__file__).parent
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"

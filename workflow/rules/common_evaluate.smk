@@ -74,7 +74,7 @@ def scoring_of(wildcards):
         "scheme": config["evaluation"]["scheme"],
         "tolerances": config["evaluation"]["surface_tolerance_mm"],
         "missing": config["evaluation"]["missing"],
-        "snfh_dilation": config["evaluation"].get("snfh_dilation", "executed"),
+        "snfh_dilation": config["evaluation"]["snfh_dilation"],
         "references": config["cohorts"][wildcards.cohort]["use"] != "predict",
     }
 
@@ -84,5 +84,5 @@ def counts_settings():
     return {
         "regions": SCHEME.scoring(),
         "shards": config["shards"],
-        "voxel_mm3": config["evaluation"].get("counts_voxel_mm3", 1.0),
+        "voxel_mm3": config["evaluation"]["counts_voxel_mm3"],
     }

@@ -65,11 +65,6 @@ def compared(cohort):
     return len(models) + len(list(earlier)) > 1
 
 
-def report_assets():
-    """Return the folder of the report's template, style and texts."""
-    return os.path.relpath(Path(workflow.basedir) / "workflow" / "report")
-
-
 def report_settings():
     """Return what the report must know beside its tables: the configuration, what exists, names and colours."""
     folder = f"nnunet/models/{DATASET}"

@@ -64,7 +64,9 @@ def _cohort_problems(config: Mapping[str, Any]) -> list[str]:
         if len(sources) > 1:
             problems.append(f"cohorts.{name}: give one of {', '.join(sources)}")
         if not sources and (not counted or cohort["use"] != "test"):
-            problems.append(f"cohorts.{name}: give one of path, sheet, phantom (only counts of a test cohort need none)")
+            problems.append(
+                f"cohorts.{name}: give one of path, sheet, phantom (only counts of a test cohort need none)"
+            )
         if "phantom" in cohort:
             seed = cohort["phantom"]["seed"]
             if seed in seeds:
@@ -158,7 +160,9 @@ def models_on(config: Mapping[str, Any], cohort: str) -> list[str]:
     return [
         name
         for name, model in config["models"].items()
-        if ("train" in model and has_images) or cohort in model.get("predictions", {}) or cohort in model.get("counts", {})
+        if ("train" in model and has_images)
+        or cohort in model.get("predictions", {})
+        or cohort in model.get("counts", {})
     ]
 
 

@@ -1,0 +1,109 @@
+"""A real browser with the network off, and pages to open in it."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+SHAPE = (20, 24, 18)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The system's Chromium, headless; its tests are skipped where there is none."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not executable:
+        pytest.skip("no Chromium on this machine: the report's page is not tried in a browser")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Return a function that opens a file offline, and fails the test at its end on any error of the page."""
+    contexts, problems = [], []
+
+    def open_page(path, **options):
+        context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, "offline": True, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("requestfailed", lambda request: problems.append(request.url))
+        page.goto(Path(path).as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def draw_pictures(results, cohort, model):
+    """Draw pictures of the worst and best cases from volumes of noise with a square lesion."""
+    import results_tree as tree
+
+    from draw_cases import draw_cases
+    from posttx.nifti import write_volume
+
+    affine = np.diag([-3.0, 3.0, 3.0, 1.0])
+    tables = {
+        kind: pd.read_parquet(results / f"tables/{cohort}/{model}/{kind}_cases.parquet") for kind in ("worst", "best")
+    }
+    noise = np.random.default_rng(0).uniform(10, 90, SHAPE).astype(np.float32)
+    label = np.zeros(SHAPE, np.uint8)
+    label[5:12, 6:14, 6:12] = 2
+    label[7:9, 8:11, 8:10] = 3
+    rows, predictions = [], {}
+    for case in dict.fromkeys(case for table in tables.values() for case in table["case"]):
+        row = {"case": case}
+        for name in ("t1n", "t1c", "t2w", "t2f", "seg"):
+            row[name] = str(results / f"images/{case}-{name}.nii.gz")
+            write_volume(row[name], label if name == "seg" else noise, affine)
+        predictions[case] = str(results / f"images/{case}-pred.nii.gz")
+        write_volume(predictions[case], np.roll(label, 2, axis=1), affine)
+        rows.append(row)
+    figures = results / f"figures/{cohort}/{model}"
+    colors = {item.value: item.color for item in tree.SCHEME.labels}
+    viewer = results / f"report/viewer/{cohort}/{model}"
+    lesions = tree.lesion_table(pd.read_parquet(results / f"metrics/{cohort}/{model}.parquet"))
+    lesions[[f"centroid_{axis}_mm" for axis in "xyz"]] = 20.0
+    montages = {kind: str(figures / f"{kind}.png") for kind in tables}
+    draw_cases(
+        pd.DataFrame(rows),
+        tables,
+        predictions,
+        (colors, tree.NAMES, "fail"),
+        figures / "cases",
+        montages,
+        viewer,
+        lesions,
+    )
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory):
+    """The page of two phantom cohorts and one trained model."""
+    import results_tree as tree
+
+    from posttx.report import write_report, write_viewer
+
+    results = tmp_path_factory.mktemp("browser") / "results"
+    settings = tree.write_results(results)
+    draw_pictures(results, "additional", "nnunet")
+    write_report(results, tree.ASSETS, results / "report/index.html", settings)
+    write_viewer(tree.ASSETS, results / "report/viewer/index.html", results / "report/viewer/niivue.js", settings)
+    return results / "report/index.html"

@@ -1,0 +1,178 @@
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+AXE = Path(__file__).parent / "vendor/axe.min.js"
+
+
+def column(page, table, index):
+    cells = page.locator(f"#{table} tbody tr td:nth-child({index})")
+    return [text.split()[0] for text in cells.all_inner_texts()]
+
+
+def test_it_opens_from_disk_quickly_and_without_a_network(opened, report):
+    started = time.monotonic()
+    page = opened(report)
+    page.wait_for_selector("table.dataTable")
+    assert time.monotonic() - started < 10
+    paint = page.evaluate("performance.getEntriesByType('paint').map(e => e.startTime)")
+    assert paint
+    assert min(paint) < 2000
+    assert report.stat().st_size < 10e6
+
+
+def test_tables_sort_and_filter(opened, report):
+    page = opened(report)
+    table = "table-intensity"
+    before = column(page, table, 4)
+    page.locator(f"#{table} th", has_text="Mean p99").click()
+    values = [float(text.replace(",", "")) for text in column(page, table, 4)]
+    assert values == sorted(values)
+    assert sorted(before) == sorted(column(page, table, 4))
+    page.locator("#table-inter-class-training-nnunet input[type=search]").fill("SNFH")
+    rows = page.locator("#table-inter-class-training-nnunet tbody tr")
+    assert rows.count() == 7
+
+
+def test_columns_can_be_hidden_and_the_table_saved(opened, report):
+    page = opened(report)
+    table = page.locator("#table-per-class-additional-nnunet")
+    count = table.locator("thead th").count()
+    table.locator(".tools summary").click()
+    table.get_by_role("checkbox", name="IoU").uncheck()
+    assert table.locator("thead th").count() == count - 1
+    with page.expect_download() as download:
+        table.get_by_role("button", name="CSV").click()
+    saved = pd.read_csv(download.value.path())
+    assert list(saved["Class"]) == ["NETC", "SNFH", "ET", "RC"]
+    assert "IoU" not in saved.columns
+
+
+def test_all_cases_are_listed_when_asked_for(opened, report):
+    page = opened(report)
+    part = page.locator("#all-cases-training-nnunet")
+    part.locator("summary").first.click()
+    assert part.locator("tbody tr").count() == 12
+    part.locator("th", has_text="Mean Dice").click()
+    values = [float(text) for text in part.locator("tbody td:nth-child(4)").all_inner_texts()]
+    assert values == sorted(values)
+
+
+def test_a_case_opens_and_its_picture_is_there(opened, report):
+    page = opened(report)
+    case = page.locator("details.case").first
+    case.locator("summary").click()
+    picture = case.locator("img")
+    picture.scroll_into_view_if_needed()
+    page.wait_for_function("image => image.complete && image.naturalWidth > 500", arg=picture.element_handle())
+    assert "mean Dice" in picture.get_attribute("alt")
+
+
+def test_ratings_are_kept_and_exported(opened, report):
+    page = opened(report)
+    case = page.locator("details.case").first
+    case.locator("summary").click()
+    case.get_by_label("exclude").check()
+    case.get_by_label("Comment").fill("motion\tartefact")
+    assert page.locator("#rated").inner_text() == "1 rated"
+    page.reload()
+    assert page.locator("#rated").inner_text() == "1 rated"
+    with page.expect_download() as download:
+        page.locator("#export-ratings").click()
+    saved = pd.read_csv(download.value.path(), sep="\t")
+    assert saved.loc[0, ["cohort", "rating", "comment"]].tolist() == ["additional", "exclude", "motion artefact"]
+
+
+def test_one_model_and_cohort_can_be_shown_alone(opened, report):
+    page = opened(report)
+    page.locator("#which").select_option("additional-nnunet")
+    assert page.locator("[data-block=training-nnunet]:visible").count() == 0
+    assert page.locator("[data-block=additional-nnunet]:visible").count() > 3
+
+
+def test_a_permalink_opens_what_is_folded(opened, report):
+    page = opened(report)
+    name = page.locator("details.case").first.get_attribute("id")
+    page.evaluate("name => { location.hash = name; }", name)
+    page.wait_for_function("name => document.getElementById(name).open", arg=name)
+
+
+def test_dark_is_dark_and_remembered(opened, report):
+    page = opened(report)
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.locator("#theme").click()
+    dark = page.evaluate(background)
+    assert light != dark
+    page.reload()
+    assert page.evaluate(background) == dark
+    assert opened(report, color_scheme="dark").evaluate(background) == dark
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_nothing_sticks_out_of_the_page(opened, report, width):
+    page = opened(report, viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_it_prints(opened, report, tmp_path):
+    page = opened(report)
+    page.pdf(path=tmp_path / "report.pdf")
+    assert (tmp_path / "report.pdf").stat().st_size > 50_000
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation(opened, report, scheme):
+    page = opened(report, color_scheme=scheme, bypass_csp=True)
+    page.locator("#all-cases-training-nnunet summary").first.click()
+    page.locator("details.case summary").first.click()
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    serious = [
+        (item["id"], [node["target"] for node in item["nodes"]][:3])
+        for item in found["violations"]
+        if item["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_the_page_is_used_with_the_keyboard(opened, report):
+    page = opened(report)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.locator("details.case summary").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("details.case").first.get_attribute("open") is not None
+
+
+def test_texts_of_the_data_never_run(opened, report, tmp_path):
+    import shutil
+
+    import results_tree as tree
+
+    from posttx.report import write_report
+
+    evil = "<img src=x onerror='window.hit=1'><script>window.hit=1</script>"
+    results = tmp_path / "results"
+    shutil.copytree(report.parents[1], results, ignore=shutil.ignore_patterns("cases", "images"))
+    for table in results.glob("tables/additional/nnunet/worst_cases.parquet"):
+        pd.read_parquet(table).assign(case=evil + "x" * 300).to_parquet(table)
+    metrics = results / "metrics/additional/nnunet.parquet"
+    frame = pd.read_parquet(metrics)
+    frame["case"] = frame["case"] + evil
+    frame.to_parquet(metrics)
+    settings = tree.settings_of(tree.configured(), {"training": True, "additional": True})
+    settings["config"]["report"]["title"] = evil
+    write_report(results, tree.ASSETS, results / "report/index.html", settings)
+    page = opened(results / "report/index.html")
+    page.locator("#all-cases-additional-nnunet summary").first.click()
+    assert "onerror" in page.locator("#all-cases-additional-nnunet tbody").inner_text()
+    assert page.evaluate("window.hit") is None
+    assert evil in page.title()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1400

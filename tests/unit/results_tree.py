@@ -1,0 +1,263 @@
+"""A small results folder, made without running the workflow: what figures and report read."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from posttx import configuration
+from posttx.cases import MODALITIES
+from posttx.files import write_json, write_parquet
+from posttx.labels import load_scheme
+from posttx.palettes import region_colors
+from posttx.schemas import CASE_METRICS, LESIONS, checked
+from posttx.tables import make_tables
+
+ROOT = Path(__file__).resolve().parents[2]
+ASSETS = ROOT / "workflow/report"
+SCHEME = load_scheme(ROOT / "config/labels/brats2024.yaml")
+COLORS = region_colors(SCHEME)
+NAMES = {label.value: label.name for label in SCHEME.labels}
+
+
+def case_metrics(
+    cases: int = 12, cohort: str = "additional", model: str = "nnunet", scored: bool = True, seed: int = 0
+) -> pd.DataFrame:
+    """Make metrics of random cases: every state occurs, volumes spread over decades, two scans per patient."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for i in range(cases):
+        patient = f"BraTS-GLI-{5000 + i // 2:05d}"
+        for region in SCHEME.regions:
+            n_ref = 0 if draw.random() < 0.25 else int(10 ** draw.uniform(0, 5))
+            tp = 0 if draw.random() < 0.15 else int(n_ref * draw.uniform(0.2, 1))
+            fp = 0 if draw.random() < 0.4 else int(draw.uniform(1, 500))
+            n_pred = tp + fp
+            known = {"tp": tp, "fp": fp, "fn": n_ref - tp, "tn": 10**6, "n_ref": n_ref, "n_pred": n_pred}
+            row: dict[str, Any] = {
+                "cohort": cohort,
+                "model": model,
+                "case": f"{patient}-{100 + i % 2}",
+                "patient": patient,
+                "timepoint": 100 + i % 2,
+                "region": region.name,
+                "label": region.label,
+            }
+            if scored:
+                either = n_ref + n_pred
+                row |= known | {
+                    "dice": 2 * tp / either if either else np.nan,
+                    "iou": tp / (either - tp) if either else np.nan,
+                    "precision": tp / n_pred if n_pred else np.nan,
+                    "recall": tp / n_ref if n_ref else np.nan,
+                    "volume_ref_mm3": float(n_ref),
+                }
+            rows.append(row | {"n_pred": n_pred, "volume_pred_mm3": float(n_pred)})
+    table = pd.DataFrame(rows, columns=list(CASE_METRICS.columns))
+    return checked(table, CASE_METRICS)
+
+
+def lesion_table(metrics: pd.DataFrame, seed: int = 3) -> pd.DataFrame:
+    """Make two lesions of the reference per case and region, found or missed, and some that are not there."""
+    draw = np.random.default_rng(seed)
+    keys = ("cohort", "model", "case", "patient", "timepoint", "region")
+    rows = []
+    for row in metrics.to_dict("records"):
+        for i, state in enumerate(draw.choice(["matched", "missed", "false_positive"], 3)):
+            source = "prediction" if state == "false_positive" else "reference"
+            more = {"source": source, "lesion": i + 1, "voxels": 5, "state": state}
+            more["volume_mm3"] = 10 ** draw.uniform(0, 5)
+            rows.append({key: row[key] for key in keys} | more)
+    return pd.DataFrame(rows, columns=list(LESIONS.columns))
+
+
+def audit_tables(cohorts: dict[str, int]) -> dict[str, pd.DataFrame]:
+    draw = np.random.default_rng(1)
+    intensity, labels = [], []
+    for cohort, cases in cohorts.items():
+        for i in range(cases):
+            case = f"BraTS-GLI-{5000 + i // 2:05d}-{100 + i % 2}"
+            gain = 10 ** draw.uniform(1.9, 4.1)
+            for modality in MODALITIES:
+                values = dict.fromkeys(("min", "p01", "p50", "max", "mean", "std"), 1.0)
+                intensity.append({
+                    "cohort": cohort, "case": case, "modality": modality, "dtype": ("float32", "int16")[i % 2],
+                    **values,
+                    "p99": gain * draw.uniform(0.5, 1), "nonzero_fraction": 0.2, "negative_fraction": 0.0,
+                    "nan_count": 0,
+                })  # fmt: skip
+            for label in SCHEME.labels:
+                voxels = 0 if draw.random() < 0.3 else int(10 ** draw.uniform(1, 5))
+                means = {f"mean_{name}": 1.0 for name in MODALITIES}
+                labels.append({
+                    "cohort": cohort, "case": case, "label": label.value, "name": label.name, "voxels": voxels,
+                    "volume_mm3": float(voxels), **means,
+                })  # fmt: skip
+    findings = pd.DataFrame(
+        [
+            ("warning", "GEO003", "training", "BraTS-GLI-05000-100", "t1c", "the affine <b>differs</b>", "Look at it"),
+            ("info", "INT001", "training", "BraTS-GLI-05001-100", None, "negative intensities", ""),
+        ],
+        columns=["severity", "code", "cohort", "case", "modality", "message", "remedy"],
+    )
+    return {"intensity": pd.DataFrame(intensity), "labels": pd.DataFrame(labels), "findings": findings}
+
+
+def cohort_table(cohort: str, cases: int) -> pd.DataFrame:
+    rows = []
+    for i in range(cases):
+        patient = f"BraTS-GLI-{5000 + i // 2:05d}"
+        row: dict[str, Any] = {"case": f"{patient}-{100 + i % 2}", "patient": patient, "timepoint": 100 + i % 2}
+        row |= {"cohort": cohort, "shard": "000"}
+        for name in (*MODALITIES, "seg"):
+            row |= {name: f"/data/{name}.nii.gz", f"shape_{name}": "182x218x182", f"spacing_{name}": "1x1x1"}
+            row |= {f"orientation_{name}": "LAS", f"dtype_{name}": "float32"}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+PLANS = {
+    "configurations": {
+        "3d_fullres": {
+            "patch_size": [128, 160, 112],
+            "batch_size": 2,
+            "spacing": [1.0, 1.0, 1.0],
+            "median_image_size_in_voxels": [142.0, 175.0, 136.0],
+            "normalization_schemes": ["ZScoreNormalization"] * 4,
+            "architecture": {
+                "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+                "arch_kwargs": {
+                    "n_stages": 6,
+                    "features_per_stage": [32, 64, 128, 256, 320, 320],
+                    "n_conv_per_stage": [2] * 6,
+                    "kernel_sizes": [[3, 3, 3]] * 6,
+                    "strides": [[1, 1, 1], *[[2, 2, 2]] * 4, [2, 2, 1]],
+                    "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+                    "nonlin": "torch.nn.LeakyReLU",
+                },
+            },
+        }
+    }
+}
+PROVENANCE = {
+    "written": "2026-01-02T03:04:05+00:00",
+    "python": "3.11.7",
+    "packages": {"snakemake": "9.27.1", "nnunetv2": "2.8.1", "torch": None},
+    "git_commit": "0123456789abcdef",
+    "git_changed_files": 0,
+    "config_digest": "00112233",
+    "seeds": {"statistics": 1},
+    "hardware": {"system": "Linux", "processor": "a CPU", "cores": 2, "memory_gib": 8.0, "gpus": []},
+}
+
+
+def configured(**changes: Any) -> dict[str, Any]:
+    """Return a completed config; the demo's cohorts and model unless ``changes`` replaces them."""
+    defaults = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    given = {
+        "cohorts": {
+            "training": {"phantom": {"cases": 12, "seed": 1, "spacing": 3.0}, "use": "train"},
+            "additional": {"phantom": {"cases": 6, "seed": 2, "spacing": 3.0}, "use": "test"},
+        },
+        **copy.deepcopy(changes),
+    }
+    config = configuration.complete(given, defaults)
+    for model in config["models"].values():
+        # as the schema's defaults fill it in
+        if "train" in model:
+            model["train"] = {"planner": "plain", "plan": {}, "mirroring": True, **model["train"]}
+    return config
+
+
+def settings_of(config: dict[str, Any], with_images: dict[str, bool], trained: bool = True) -> dict[str, Any]:
+    """Return what the rule ``write_report`` passes to the report."""
+    folder = "nnunet/models/Dataset501_BraTSPostTx/trainer__nnUNetPlans__3d_fullres"
+    model = {"folder": folder, "plans": "nnunet/plans.json", "train": config["models"].get("nnunet", {}).get("train")}
+    return {
+        "config": config,
+        "cohorts": with_images,
+        "models": {cohort: configuration.models_on(config, cohort) for cohort in config["cohorts"]},
+        "trained": {"nnunet": model} if trained else {},
+        "regions": {
+            region.name: {"long_name": region.long_name, "label": region.label, "color": COLORS[region.name]}
+            for region in SCHEME.regions
+        },
+    }
+
+
+def write_scores(results: Path, metrics: pd.DataFrame, cohort: str, model: str, extreme_cases: int = 4) -> None:
+    """Write metrics and tables of one model on one cohort below ``results``, and its figures."""
+    from draw_model import draw_model
+
+    write_parquet(metrics, results / f"metrics/{cohort}/{model}.parquet")
+    folder = results / f"tables/{cohort}/{model}"
+    for name, table in make_tables(metrics, SCHEME.scoring(), "published", extreme_cases, 100).items():
+        write_parquet(table, folder / f"{name}.parquet")
+    figures = results / f"figures/{cohort}/{model}"
+    outputs = {name: str(figures / f"{name}.svg") for name in FIGURES}
+    write_parquet(lesion_table(metrics), results / f"lesions/{cohort}/{model}.parquet")
+    inputs = {name: results / f"{name}/{cohort}/{model}.parquet" for name in ("metrics", "lesions")}
+    inputs["inter_class"] = folder / "inter_class.parquet"
+    draw_model(inputs, outputs, COLORS, NAMES)
+
+
+FIGURES = (
+    "dice", "volume_dice", "volumes", "inter_class", "confusion", "trajectories", "detection", "false_positives",
+)  # fmt: skip
+
+
+def write_data(results: Path, cohorts: dict[str, int]) -> None:
+    """Write cohort and audit tables, and their figures."""
+    from draw_cohorts import draw_cohorts
+
+    for cohort, cases in cohorts.items():
+        write_parquet(cohort_table(cohort, cases), results / f"cohorts/{cohort}.parquet")
+    for name, table in audit_tables(cohorts).items():
+        write_parquet(table, results / f"audit/{name}.parquet")
+    outputs = {
+        name: str(results / f"figures/cohorts/{name}.svg") for name in ("intensities", "class_shares", "presence")
+    }
+    draw_cohorts(results / "audit/intensity.parquet", results / "audit/labels.parquet", outputs, COLORS)
+
+
+def write_training(results: Path, folder: str, folds: int = 5, epochs: int = 8) -> None:
+    """Write plans and the folds' progress, and their figures."""
+    from draw_training import draw_training
+
+    write_json(results / "nnunet/plans.json", PLANS)
+    draw = np.random.default_rng(2)
+    for fold in range(folds):
+        path = results / folder / f"fold_{fold}"
+        path.mkdir(parents=True, exist_ok=True)
+        lines = [
+            json.dumps({
+                "epoch": epoch, "train_loss": -0.8 * epoch / epochs + draw.normal(0, 0.02),
+                "val_loss": -0.7 * epoch / epochs, "pseudo_dice": [0.8 * epoch / epochs, None], "seconds": 12.0,
+                "lr": 0.01,
+            })
+            for epoch in range(epochs)
+        ]  # fmt: skip
+        (path / "progress.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    checkpoints = [results / folder / f"fold_{fold}/checkpoint_final.pth" for fold in range(folds)]
+    figures = results / "figures/training/nnunet"
+    draw_training(
+        checkpoints, results / "nnunet/plans.json", "3d_fullres", figures / "curves.svg", figures / "network.svg"
+    )
+
+
+def write_results(results: Path) -> dict[str, Any]:
+    """Write a whole results folder of two phantom cohorts and a trained model; return the report's settings."""
+    config = configured()
+    settings = settings_of(config, {"training": True, "additional": True})
+    write_data(results, {"training": 12, "additional": 6})
+    write_training(results, settings["trained"]["nnunet"]["folder"])
+    for cohort, cases in (("training", 12), ("additional", 6)):
+        write_scores(results, case_metrics(cases, cohort), cohort, "nnunet")
+    write_json(results / "provenance.json", PROVENANCE)
+    return settings

@@ -1,0 +1,161 @@
+import io
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import results_tree as tree
+from PIL import Image
+
+from draw_cases import draw_cases, predictions_of, select
+from posttx.case_pictures import CaseVolumes, draw_case, montage, read_case, shown, slice_with_most, tile
+from posttx.errors import PostTxError
+from posttx.nifti import write_volume
+
+LABEL_COLORS = {label.value: label.color for label in tree.SCHEME.labels}
+SHAPE = (20, 24, 18)
+LAS = np.diag([-3.0, 3.0, 3.0, 1.0])
+
+
+def volumes(reference=True, lesion=True):
+    draw = np.random.default_rng(0)
+    image = np.zeros(SHAPE, np.float32)
+    image[2:-2, 2:-2, 2:-2] = draw.uniform(50, 100, (16, 20, 14))
+    labels = np.zeros(SHAPE, np.int16)
+    if lesion:
+        labels[5:9, 8:14, 6:10] = 2
+        labels[6:8, 9:12, 7:9] = 3
+    images = dict.fromkeys(("t1n", "t1c", "t2w", "t2f"), image)
+    return CaseVolumes(
+        "BraTS-GLI-00001-100", images, labels if reference else None, np.roll(labels, 1, 0), (3.0, 3.0, 3.0)
+    )
+
+
+def write_case(folder, case, affine=LAS, shape=SHAPE, reference_affine=None):
+    rng = np.random.default_rng(1)
+    paths = {}
+    for name in ("t1n", "t1c", "t2w", "t2f"):
+        paths[name] = str(folder / f"{case}-{name}.nii.gz")
+        write_volume(paths[name], rng.uniform(1, 9, shape).astype(np.float32), affine)
+    labels = np.zeros(shape, np.uint8)
+    labels[2:5, 3:9, 4:8] = 1
+    paths["seg"] = str(folder / f"{case}-seg.nii.gz")
+    write_volume(paths["seg"], labels, affine if reference_affine is None else reference_affine)
+    return paths
+
+
+def test_the_slice_with_most_lesion_is_chosen():
+    mask = np.zeros((4, 5, 6), bool)
+    mask[1, :2, 2] = True
+    mask[1:3, :3, 4] = True
+    assert slice_with_most(mask, 2) == 4
+    assert slice_with_most(mask, 0) == 1
+    assert slice_with_most(np.zeros((4, 5, 6), bool), 1) == 2
+
+
+def test_the_view_is_radiological_and_upright():
+    volume = np.zeros((3, 4, 5))
+    volume[2, 3, 4] = 1  # the most right... R-A-S grows to the right, front and top
+    assert shown(volume, 2, 4)[0, 0] == 1  # patient's right on the left, front up
+    assert shown(volume, 1, 3)[0, 0] == 1  # patient's right on the left, top up
+    assert shown(volume, 0, 2)[0, -1] == 1  # front to the right, top up
+
+
+def test_a_case_is_turned_to_ras_and_aligned_by_affine(tmp_path):
+    paths = write_case(tmp_path, "a")
+    prediction = tmp_path / "pred.nii.gz"
+    labels = nib.load(paths["seg"]).get_fdata()[::-1].astype(np.uint8)
+    flipped = np.diag([3.0, 3.0, 3.0, 1.0])
+    flipped[0, 3] = -3.0 * (SHAPE[0] - 1)
+    write_volume(prediction, labels, flipped)
+    case = read_case("a", {name: paths[name] for name in ("t1n", "t1c")}, paths["seg"], prediction)
+    assert case.reference is not None
+    assert np.array_equal(case.reference, case.prediction)
+    assert case.reference[SHAPE[0] - 3, 3, 4] == 1  # L-A-S index 2 is that far from the left in R-A-S
+
+
+def test_voxels_may_be_trusted_over_affines(tmp_path):
+    paths = write_case(tmp_path, "a", reference_affine=np.diag([-3.0, -3.0, 3.0, 1.0]))
+    images = {"t1n": paths["t1n"]}
+    with pytest.raises(PostTxError, match="not that of the images"):
+        read_case("a", images, paths["seg"], None)
+    assert read_case("a", images, paths["seg"], None, "trust_voxels").reference.sum() == 3 * 6 * 4
+
+
+def test_another_grid_is_refused_by_name(tmp_path):
+    paths = write_case(tmp_path, "a")
+    write_volume(tmp_path / "p.nii.gz", np.zeros((4, 4, 4), np.uint8), LAS)
+    with pytest.raises(PostTxError, match=r"p\.nii\.gz"):
+        read_case("a", {"t1n": paths["t1n"]}, None, tmp_path / "p.nii.gz")
+
+
+@pytest.mark.parametrize(("reference", "lesion"), [(True, True), (False, True), (True, False)])
+def test_a_picture_is_drawn_with_or_without_reference_and_lesion(reference, lesion):
+    content = draw_case(volumes(reference, lesion), LABEL_COLORS, tree.NAMES)
+    with Image.open(io.BytesIO(content)) as picture:
+        assert picture.format == "WEBP"
+        assert picture.width > 900
+    assert content == draw_case(volumes(reference, lesion), LABEL_COLORS, tree.NAMES)
+
+
+def test_contours_are_in_the_class_colour():
+    content = draw_case(volumes(), {2: "#00ff00", 3: "#ff0000"}, tree.NAMES)
+    with Image.open(io.BytesIO(content)) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    green = (pixels[..., 1] > 180) & (pixels[..., 0] < 110) & (pixels[..., 2] < 110)
+    assert green.sum() > 100
+
+
+def test_montages(tmp_path):
+    tiles = [tile(volumes(), "t2f") for _ in range(7)]
+    montage(tiles, {"BraTS-GLI-00001-100": "mean Dice 0.5 $x$"}, LABEL_COLORS, tmp_path / "worst.png")
+    montage([], {}, LABEL_COLORS, tmp_path / "none.png")
+    with Image.open(tmp_path / "worst.png") as two_rows, Image.open(tmp_path / "none.png") as none:
+        assert two_rows.height > 4 * none.height
+        assert two_rows.convert("RGB").getpixel((2, 2)) == (0, 0, 0)
+
+
+def test_worst_and_best_cases_are_drawn_and_others_named(tmp_path):
+    cases = [f"BraTS-GLI-0000{i}-100" for i in range(3)]
+    rows = [{"case": case, **write_case(tmp_path, case)} for case in cases]
+    rows.append({"case": "reference-alone", "seg": rows[0]["seg"]})
+    cohort = pd.DataFrame(rows)
+    predictions = tmp_path / "predictions"
+    for row in rows[:2]:
+        labels = np.zeros(SHAPE, np.uint8)
+        labels[2:5, 3:9, 4:7] = 1
+        write_volume(predictions / f"{row['case']}.nii.gz", labels, LAS)
+    found = predictions_of([], predictions, list(cohort["case"]))
+    assert sorted(found) == cases[:2]
+    worst = pd.DataFrame({"case": ["reference-alone", cases[2], cases[0]], "mean_dice": [0.1, 0.2, float("nan")]})
+    extremes = {"worst": worst, "best": pd.DataFrame({"case": [cases[1]], "mean_dice": [0.9]})}
+    montages = {name: str(tmp_path / f"{name}.png") for name in extremes}
+    draw_cases(
+        cohort,
+        extremes,
+        found,
+        (LABEL_COLORS, tree.NAMES, "fail"),
+        tmp_path / "cases",
+        montages,
+        tmp_path / "viewer",
+        tree.lesion_table(tree.case_metrics(2)),
+    )
+    assert sorted(path.stem for path in (tmp_path / "cases").iterdir()) == cases[:2]
+    assert all((tmp_path / f"{name}.png").is_file() for name in montages)
+    assert sorted(path.stem for path in (tmp_path / "viewer").iterdir()) == cases[:2]
+
+
+def test_lists_of_predictions_are_read_beside_their_files(tmp_path):
+    (tmp_path / "000").mkdir()
+    (tmp_path / "000/_cases.tsv").write_text("case\tfile\na\ta.nii.gz\n")
+    assert predictions_of([tmp_path / "000/_cases.tsv"], "", []) == {"a": str(tmp_path / "000/a.nii.gz")}
+
+
+def test_a_cohort_without_scores_shows_its_first_cases(tmp_path):
+    empty = pd.DataFrame({"case": pd.Series(dtype=str), "mean_dice": pd.Series(dtype=float)})
+    empty.to_parquet(tmp_path / "empty.parquet")
+    chosen = select(tmp_path / "empty.parquet", tmp_path / "empty.parquet", pd.DataFrame({"case": list("abc")}), 2)
+    assert list(chosen["worst"]["case"]) == ["a", "b"]
+    pd.DataFrame({"case": ["x"], "mean_dice": [0.1]}).to_parquet(tmp_path / "worst.parquet")
+    with pytest.raises(PostTxError, match="no case 'x'"):
+        select(tmp_path / "worst.parquet", tmp_path / "empty.parquet", pd.DataFrame({"case": list("abc")}), 2)

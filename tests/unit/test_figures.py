@@ -1,0 +1,159 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import results_tree as tree
+
+from posttx.errors import PostTxError
+from posttx.figures_cohort import draw_class_shares, draw_intensities, draw_presence
+from posttx.figures_model import (
+    draw_confusion,
+    draw_dice,
+    draw_inter_class,
+    draw_volume_dice,
+    draw_volumes,
+    with_states,
+)
+from posttx.figures_training import draw_curves, draw_network, planned_configuration, read_progress
+from posttx.labels import scheme_from
+from posttx.palettes import OKABE_ITO, region_colors
+from posttx.tables import make_tables
+
+
+def test_a_figure_is_the_same_bytes_twice_and_keeps_its_text(tmp_path):
+    metrics = tree.case_metrics()
+    for name in ("one.svg", "two.svg"):
+        draw_dice(metrics, tree.COLORS, tmp_path / name)
+    first = (tmp_path / "one.svg").read_text()
+    assert first == (tmp_path / "two.svg").read_text()
+    assert ">NETC<" in first
+    assert not re.search(r"<dc:date>|\d{4}-\d\d-\d\dT", first)
+
+
+def test_a_new_colour_changes_the_figure(tmp_path):
+    metrics = tree.case_metrics()
+    draw_dice(metrics, tree.COLORS, tmp_path / "one.svg")
+    draw_dice(metrics, tree.COLORS | {"ET": "#123456"}, tmp_path / "two.svg")
+    assert "#123456" in (tmp_path / "two.svg").read_text()
+    assert "#123456" not in (tmp_path / "one.svg").read_text()
+
+
+def test_states_are_counted_under_every_region(tmp_path):
+    metrics = tree.case_metrics(30)
+    draw_dice(metrics, tree.COLORS, tmp_path / "dice.svg")
+    text = (tmp_path / "dice.svg").read_text()
+    states = with_states(metrics)
+    for region in ("NETC", "RC", "WT"):
+        missed = ((states["region"] == region) & (states["state"] == "missed")).sum()
+        there = ((states["region"] == region) & states["state"].isin(["present", "missed"])).sum()
+        assert f">present {there}<" in text
+        assert f">missed {missed}<" in text
+
+
+@pytest.mark.parametrize("cases", [0, 1, 2])
+def test_few_or_no_cases_still_make_every_figure(tmp_path, cases):
+    metrics = tree.case_metrics(cases)
+    table = make_tables(metrics, tree.SCHEME.scoring(), resamples=20)["inter_class"]
+    draw_dice(metrics, tree.COLORS, tmp_path / "a.svg")
+    draw_volume_dice(metrics, tree.COLORS, tmp_path / "b.svg")
+    draw_volumes(metrics, tree.COLORS, tmp_path / "c.svg")
+    draw_inter_class(table, tree.NAMES, tmp_path / "d.svg")
+    draw_confusion(pd.DataFrame(), tree.NAMES, tmp_path / "e.svg")
+    assert len(list(tmp_path.glob("?.svg"))) == 5
+
+
+def test_without_references_the_figures_say_so(tmp_path):
+    metrics = tree.case_metrics(scored=False)
+    draw_dice(metrics, tree.COLORS, tmp_path / "a.svg")
+    draw_volume_dice(metrics, tree.COLORS, tmp_path / "b.svg")
+    draw_volumes(metrics, tree.COLORS, tmp_path / "c.svg")
+    for path in tmp_path.glob("?.svg"):
+        assert "No case has a reference" in path.read_text()
+
+
+def test_confusion_is_in_percent_of_the_reference_class(tmp_path):
+    rows = [(0, 0, 10**6), (0, 1, 30), (0, 4, 10), (1, 1, 50), (1, 2, 150), (4, 0, 7)]
+    table = pd.DataFrame(rows, columns=["label_ref", "label_pred", "voxels"])
+    draw_confusion(table, tree.NAMES, tmp_path / "confusion.svg")
+    texts = re.findall(r">([\d.-]+)</text>", (tmp_path / "confusion.svg").read_text())
+    assert {"75.0", "25.0", "100.0"} <= set(texts)  # both the row of the background and that of label 1
+    assert "-" in texts  # label 2 is in no reference
+
+
+def test_intensities_that_no_log_axis_can_show_are_counted(tmp_path):
+    table = tree.audit_tables({"training": 4})["intensity"]
+    table.loc[0, "p99"] = 0.0
+    table.loc[1, "p99"] = np.nan
+    draw_intensities(table, tmp_path / "p99.svg")
+    assert "2 without a positive value" in (tmp_path / "p99.svg").read_text()
+
+
+def test_data_figures_of_nothing_say_so(tmp_path):
+    tables = tree.audit_tables({"training": 1})
+    draw_intensities(tables["intensity"].head(0), tmp_path / "a.svg")
+    draw_class_shares(tables["labels"].head(0), tree.COLORS, tmp_path / "b.svg")
+    draw_class_shares(tables["labels"].assign(voxels=0), tree.COLORS, tmp_path / "c.svg")
+    draw_presence(tables["labels"].head(0), tree.COLORS, tmp_path / "d.svg")
+    assert "No image" in (tmp_path / "a.svg").read_text()
+    for name in "bcd":
+        assert "No reference" in (tmp_path / f"{name}.svg").read_text()
+
+
+def test_labels_outside_the_scheme_are_drawn_too(tmp_path):
+    labels = tree.audit_tables({"training": 3})["labels"]
+    labels.loc[0, ["label", "name", "voxels"]] = [9, "label 9", 10**6]
+    draw_class_shares(labels, tree.COLORS, tmp_path / "shares.svg")
+    assert "label 9" in (tmp_path / "shares.svg").read_text()
+
+
+def test_one_class_alone_has_a_presence_figure(tmp_path):
+    labels = tree.audit_tables({"training": 3})["labels"]
+    draw_presence(labels[labels["label"] == 2], tree.COLORS, tmp_path / "presence.svg")
+    assert ">SNFH<" in (tmp_path / "presence.svg").read_text()
+
+
+def test_progress_takes_the_last_word_on_an_epoch_and_skips_a_torn_line(tmp_path):
+    path = tmp_path / "progress.jsonl"
+    path.write_text(
+        '{"epoch": 0, "train_loss": 1.0, "val_loss": 1.0, "pseudo_dice": [0.2, null], "seconds": 3, "lr": 0.01}\n'
+        '{"epoch": 1, "train_loss": 0.9, "val_loss": 0.9, "pseudo_dice": [], "seconds": 3, "lr": 0.01}\n'
+        '{"epoch": 1, "train_loss": 0.5, "val_loss": 0.4, "pseudo_dice": [0.5, 0.7], "seconds": 3, "lr": 0.01}\n'
+        '{"epoch": 2, "train'
+    )
+    table = read_progress(path)
+    assert list(table["epoch"]) == [0, 1]
+    assert list(table["train_loss"]) == [1.0, 0.5]
+    assert list(table["pseudo_dice"]) == pytest.approx([0.2, 0.6])
+
+
+def test_a_damaged_progress_file_is_named(tmp_path):
+    path = tmp_path / "progress.jsonl"
+    path.write_text('{"epoch": 0}\nnonsense\n{"epoch": 1}\n')
+    with pytest.raises(PostTxError, match=r"progress\.jsonl.*line 2"):
+        read_progress(path)
+
+
+def test_training_figures_with_and_without_progress(tmp_path):
+    draw_curves({"0": read_progress(tmp_path / "none.jsonl")}, tmp_path / "none.svg")
+    assert "No progress was recorded" in (tmp_path / "none.svg").read_text()
+    draw_network(tree.PLANS, "3d_fullres", tmp_path / "network.svg")
+    text = (tmp_path / "network.svg").read_text()
+    assert "320 features" in text
+    assert "128 × 160 × 112" in text
+    assert "4 × 5 × 7" in text  # the deepest stage, by the strides
+
+
+def test_a_configuration_inherits():
+    plans = {
+        "configurations": {"a": {"patch_size": [1], "batch_size": 2}, "b": {"inherits_from": "a", "batch_size": 3}}
+    }
+    assert planned_configuration(plans, "b")["patch_size"] == [1]
+    assert planned_configuration(plans, "b")["batch_size"] == 3
+
+
+def test_palettes():
+    assert region_colors(tree.SCHEME)["NETC"] == tree.SCHEME.labels[0].color
+    assert list(region_colors(tree.SCHEME, "okabe-ito").values())[:2] == list(OKABE_ITO[:2])
+    many = {"name": "many", "labels": {i: {"name": f"L{i}", "long_name": "", "color": "#000000"} for i in range(1, 10)}}
+    assert len(region_colors(scheme_from(many), "okabe-ito")) == 9

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import slow_scorers as slow
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from posttx.components import dilate
+from posttx.evaluation import Scoring, score_pair
+
+REGIONS = {name: list(values) for name, values in slow.REGIONS.items()}
+ORACLES = {"brats2023": slow.brats_2023, "brats2024": slow.brats_2024, "brats2026": slow.brats_2026}
+MM = (1.0, 1.0, 1.0)
+EMPTY = np.zeros((60, 60, 60), np.uint8)
+CUBE, FAR, SPECK = np.s_[10:18, 10:18, 10:18], np.s_[40:48, 40:48, 40:48], np.s_[40:42, 40:42, 40:42]
+
+
+def volume(*places, label=3):
+    labels = EMPTY.copy()
+    for place in places:
+        labels[place] = label
+    return labels
+
+
+def columns(reference, prediction, scheme, region="ET", spacing=MM, **options):
+    tables = score_pair(reference, prediction, spacing, Scoring(REGIONS, scheme, **options))
+    return next(row for row in tables["metrics"] if row["region"] == region)
+
+
+def same(value, expected):
+    return (math.isnan(value) and math.isnan(expected)) or value == pytest.approx(expected, abs=5e-4)
+
+
+# The conformance table: 60^3 volumes, class ET, lesion-wise Dice and HD95; for 2026 also tp, fp, fn.
+CONFORMANCE = {
+    "identical": (volume(CUBE), volume(CUBE), (1, 0), (1, 0), (1, 0, 1, 0, 0)),
+    "false positive of 512": (volume(CUBE), volume(CUBE, FAR), (0.5, 187), (0.5, 168.5), (1, 0, 1, 1, 0)),
+    "false positive of 8": (volume(CUBE), volume(CUBE, SPECK), (0.5, 187), (1, 0), (1, 0, 1, 1, 0)),
+    "reference empty": (EMPTY, volume(CUBE), (0, 374), (0, 337), (0, math.inf, 0, 1, 0)),
+    "prediction empty": (volume(CUBE), EMPTY, (0, 374), (0, 337), (0, math.inf, 0, 0, 1)),
+    "one of two found": (volume(CUBE, FAR), volume(CUBE), (0.5, 187), (0.5, 168.5), (1, 0, 1, 0, 1)),
+    "first of two blobs 4 voxels apart": (
+        volume(CUBE, np.s_[10:18, 10:18, 22:30]),
+        volume(CUBE),
+        (2 / 3, 12),
+        (2 / 3, 12),
+        (1, 0, 1, 0, 1),
+    ),
+    "reference empty, 8 predicted": (EMPTY, volume(SPECK), (0, 374), (1, 0), (0, math.inf, 0, 1, 0)),
+}
+
+
+@pytest.mark.parametrize("name", CONFORMANCE)
+def test_conformance_table(name):
+    reference, prediction, of_2023, of_2024, of_2026 = CONFORMANCE[name]
+    for scheme, (dice, distance) in {"brats2023": of_2023, "brats2024": of_2024, "brats2026": of_2026[:2]}.items():
+        row = columns(reference, prediction, scheme)
+        assert same(row["lesion_dice"], dice), scheme
+        assert same(row["lesion_hd95_mm"], distance), scheme
+    assert tuple(row[f"lesions_{name}"] for name in ("tp", "fp", "fn")) == of_2026[2:]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "dice", "distance"), [("brats2023", 1, 0), ("brats2024", 1, 0), ("brats2026", math.nan, math.nan)]
+)
+def test_conformance_of_classes_absent_in_both(scheme, dice, distance):
+    for region in ("RC", "NETC", "SNFH"):
+        row = columns(volume(CUBE), volume(CUBE), scheme, region)
+        assert same(row["lesion_dice"], dice)
+        assert same(row["lesion_hd95_mm"], distance)
+
+
+def test_conformance_of_the_shifted_cube():
+    shifted = volume(np.s_[20:30, 20:30, 20:30]), volume(np.s_[21:31, 20:30, 20:30])
+    of_2024, of_2026 = columns(*shifted, "brats2024"), columns(*shifted, "brats2026")
+    assert same(of_2024["lesion_nsd_0.5"], 0.664)
+    assert same(of_2024["lesion_nsd_1.0"], 1.0)
+    assert same(of_2026["nsd_0.5"], 0.664)
+    assert same(of_2026["lesion_nsd_1.0"], 1.0)
+    assert "lesion_nsd_1.0" not in columns(*shifted, "brats2023")
+
+
+def random_labels(rng, shape):
+    """Return blobs of four classes that touch one another, lie on the border and leave specks."""
+    fields = ndimage.gaussian_filter(rng.standard_normal((5, *shape)), (0, *[rng.uniform(0.3, 2.0)] * 3))
+    fields /= fields.std(axis=(1, 2, 3), keepdims=True)
+    fields[0] += rng.uniform(0.3, 2.2)
+    labels = fields.argmax(axis=0).astype(np.uint8)
+    if rng.random() < 0.3:
+        labels[labels == rng.integers(1, 5)] = 0
+    return labels if rng.random() < 0.95 else np.zeros_like(labels)
+
+
+@st.composite
+def cases(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = tuple(draw(st.integers(5, 20)) for _ in range(3))
+    reference = random_labels(rng, shape)
+    if draw(st.booleans()):
+        prediction = random_labels(rng, shape)
+    else:
+        prediction = np.where(rng.random(shape) < 0.1, 0, np.roll(reference, 1, rng.integers(3))).astype(np.uint8)
+    return reference, prediction, draw(st.sampled_from([MM, (1.0, 1.0, 2.5), (3.0, 3.0, 3.0)]))
+
+
+@pytest.mark.parametrize("scheme", ORACLES)
+@given(case=cases())
+@settings(max_examples=12, deadline=None)
+def test_random_volumes_score_as_the_slow_rules_say(scheme, case):
+    reference, prediction, spacing = case
+    rows = score_pair(reference, prediction, spacing, Scoring(REGIONS, scheme))["metrics"]
+    for row in rows:
+        for name, expected in ORACLES[scheme](reference, prediction, row["region"], spacing).items():
+            value = row.get(name, math.nan)
+            assert value == pytest.approx(expected, abs=1e-12, nan_ok=True), (row["region"], name)
+
+
+@given(case=cases())
+@settings(max_examples=6, deadline=None)
+def test_intended_dilation_of_snfh_scores_as_the_slow_rules_say(case):
+    reference, prediction, spacing = case
+    row = columns(reference, prediction, "brats2024", "SNFH", spacing, snfh_dilation="intended")
+    for name, expected in slow.brats_2024(reference, prediction, "SNFH", spacing, snfh=5).items():
+        assert row[name] == pytest.approx(expected, abs=1e-12), name
+
+
+@pytest.mark.parametrize("scheme", ORACLES)
+@given(case=cases())
+@settings(max_examples=8, deadline=None)
+def test_lesion_table_agrees_with_the_counts(scheme, case):
+    tables = score_pair(*case, Scoring(REGIONS, scheme))
+    for row in tables["metrics"]:
+        lesions = [lesion for lesion in tables["lesions"] if lesion["region"] == row["region"]]
+        of = {
+            (source, state): sum(lesion["source"] == source and lesion["state"] == state for lesion in lesions)
+            for source in ("reference", "prediction")
+            for state in ("matched", "missed", "false_positive", "ignored")
+        }
+        assert of["reference", "matched"] == row["lesions_tp"]
+        assert of["reference", "missed"] == row["lesions_fn"]
+        assert of["prediction", "false_positive"] == row["lesions_fp"]
+        assert of["prediction", "matched"] + of["prediction", "false_positive"] == row["lesions_pred"]
+        for source, total in (("reference", row["n_ref"]), ("prediction", row["n_pred"])):
+            assert sum(lesion["voxels"] for lesion in lesions if lesion["source"] == source) == total
+        numbers = [(lesion["source"], lesion["lesion"]) for lesion in lesions]
+        assert len(set(numbers)) == len(numbers)
+
+
+def test_centroids_and_volumes_are_in_world_millimetres():
+    labels = np.zeros((20, 20, 20), np.uint8)
+    labels[4:7, 5, 6:8] = 1
+    affine = np.array([[-2.0, 0, 0, 100], [0, 2, 0, -10], [0, 0, 2, 5], [0, 0, 0, 1]])
+    tables = score_pair(labels, labels, (2.0, 2.0, 2.0), Scoring(REGIONS, "brats2026"), affine)
+    lesion = next(row for row in tables["lesions"] if row["region"] == "NETC" and row["source"] == "reference")
+    centroid = [lesion[f"centroid_{axis}_mm"] for axis in "xyz"]
+    assert centroid == pytest.approx([100 - 2 * 5, -10 + 2 * 5, 5 + 2 * 6.5])
+    assert (lesion["voxels"], lesion["volume_mm3"], lesion["partners"], lesion["dice"]) == (6, 48.0, "1", 1.0)
+
+
+def test_prediction_without_overlap_matches_nothing_one_to_one_but_is_near_in_2024():
+    reference, prediction = volume(CUBE), volume(np.s_[10:18, 10:18, 19:27])
+    one_to_one, near = columns(reference, prediction, "brats2026"), columns(reference, prediction, "brats2024")
+    assert (one_to_one["lesions_tp"], one_to_one["lesions_fp"], one_to_one["lesions_fn"]) == (0, 1, 1)
+    assert (near["lesions_tp"], near["lesions_fp"], near["lesions_fn"], near["lesion_dice"]) == (1, 0, 0, 0.0)
+
+
+def test_two_cores_on_one_ring_are_one_lesion_in_2024():
+    labels = volume(np.s_[10:30, 10:30, 10:14])
+    labels[11:16, 11:16, 11:13] = labels[23:28, 23:28, 11:13] = 1
+    tables = score_pair(labels, labels, MM, Scoring(REGIONS, "brats2024"))
+    joined = next(row for row in tables["metrics"] if row["region"] == "NETC")
+    assert (joined["lesions_ref"], joined["lesions_pred"], joined["lesion_dice"]) == (1, 1, 1.0)
+    assert columns(labels, labels, "brats2023", "NETC")["lesions_ref"] == 0
+    assert columns(labels, labels, "brats2026", "NETC")["lesions_ref"] == 2
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 5), st.tuples(*[st.integers(1, 9)] * 2, st.integers(1, 140)))
+@settings(max_examples=30, deadline=None)
+def test_dilation_equals_scipys(seed, iterations, shape):
+    mask = np.random.default_rng(seed).random(shape) < 0.02
+    expected = ndimage.binary_dilation(mask, slow.STRUCTURE, iterations=iterations) if iterations else mask
+    np.testing.assert_array_equal(dilate(mask, iterations), expected)
+
+
+def test_voxel_scheme_scores_no_lesions_and_no_surfaces():
+    tables = score_pair(volume(CUBE), volume(CUBE, FAR), MM, Scoring(REGIONS, "voxel"))
+    row = next(row for row in tables["metrics"] if row["region"] == "ET")
+    assert row["dice"] == pytest.approx(2 / 3)
+    assert tables["lesions"] == []
+    assert not {"hd95_mm", "lesion_dice"} & set(row)

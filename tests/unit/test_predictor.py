@@ -1,0 +1,224 @@
+"""The ensemble's segmentations: those of nnU-Net's own predictor, kept under a stamp, back on the original grid."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_nnunet as tiny
+import torch
+
+import predict_shard as script
+import restore_shard
+from posttx.checkpoints import FINAL, write_checkpoint
+from posttx.errors import CasesFailedError, PostTxError
+from posttx.files import read_json, write_json
+from posttx.grid import Grid, grid_columns, standard_grid
+from posttx.nifti import read_volume, write_volume
+from posttx.nnunet import image_name
+from posttx.predictor import Ensemble, load_ensemble
+
+FOLDS = 2
+NEW = "BraTS-GLI-00009-100"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a model folder with two briefly trained folds."""
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("model")
+        for key, value in tiny.folders(root).items():
+            patch.setenv(key, value)
+        tiny.make_dataset(root)
+        yield _trained_model(root)
+
+
+def _trained_model(root: Path) -> Path:
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    preprocessed, folder = root / "preprocessed" / tiny.DATASET, tiny.model_folder(root)
+    plans, dataset = read_json(preprocessed / f"{tiny.PLANS}.json"), read_json(preprocessed / "dataset.json")
+    write_json(folder / "plans.json", plans)
+    write_json(folder / "dataset.json", dataset)
+    manager = PlansManager(plans)
+    configuration = manager.get_configuration(tiny.CONFIGURATION)
+    for fold in range(FOLDS):
+        torch.manual_seed(fold)
+        network = nnUNetTrainer.build_network_architecture(manager, configuration, 4, 3, False)
+        _fit(network, Ensemble([network], manager, configuration, dataset, torch.device("cpu")), root)
+        checkpoint = {
+            "network_weights": network.state_dict(),
+            "init_args": {"configuration": tiny.CONFIGURATION},
+            "trainer_name": "nnUNetTrainer",
+            "inference_allowed_mirroring_axes": (0, 1, 2),
+        }
+        path = folder / f"fold_{fold}" / FINAL
+        write_checkpoint(path, lambda beside, content=checkpoint: torch.save(content, beside))
+    return folder
+
+
+def _fit(network: torch.nn.Module, ensemble: Ensemble, root: Path) -> None:
+    """Train for a few steps: an untrained network is undecided everywhere, where rounding decides."""
+    images, labels = [], []
+    for case in tiny.CASES[:3]:
+        data, properties = ensemble.prepare(
+            [read_volume(root / "images" / "images" / image_name(case, channel)) for channel in range(4)]
+        )
+        label = read_volume(root / "images" / "labels" / f"{case}.nii.gz").data.transpose(2, 1, 0)
+        inside = tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"])
+        # The stride of the network divides 16, not every crop.
+        images.append(data[:, :16, :16, :16])
+        labels.append(torch.from_numpy(label[inside][:16, :16, :16].astype(np.int64)))
+    optimizer = torch.optim.AdamW(network.parameters(), 0.02)
+    weight = torch.tensor([0.2, 1.0, 4.0])
+    for _ in range(40):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(torch.stack(images)), torch.stack(labels), weight).backward()
+        optimizer.step()
+
+
+def checkpoints(model: Path) -> list[Path]:
+    return [model / f"fold_{fold}" / FINAL for fold in range(FOLDS)]
+
+
+@pytest.fixture
+def shard(model: Path, tmp_path: Path) -> Path:
+    """Return the transforms table of a shard of two cases, one of them acquired in another orientation."""
+    folder = tmp_path / "standardized" / "additional" / "000"
+    rows = []
+    for case, source in ((tiny.CASES[0], tiny.CASES[0]), (NEW, tiny.CASES[3])):
+        for channel in range(4):
+            name = image_name(source, channel)
+            volume = read_volume(model.parents[2] / "images" / "images" / name)
+            write_volume(folder / "images" / image_name(case, channel), volume.data, volume.affine)
+        standard = Grid(volume.data.shape, volume.affine)
+        original = standard_grid(standard, "PSR", 1.0) if case == NEW else standard
+        rows.append({"case": case, "cohort": "additional", "shard": "000", **grid_columns(original, standard)})
+    pd.DataFrame(rows).to_parquet(folder / "transforms.parquet")
+    return folder / "transforms.parquet"
+
+
+def predict(shard: Path, model: Path, folder: Path, mirroring: bool = False) -> Path:
+    script.predict_shard(shard, checkpoints(model), folder / "_cases.tsv", "cpu", mirroring)
+    return folder
+
+
+@pytest.mark.parametrize("mirroring", [False, True])
+def test_same_result_as_nnunet(model: Path, shard: Path, tmp_path: Path, mirroring: bool) -> None:
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(use_mirroring=mirroring, device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(model), tuple(range(FOLDS)))
+    case = tiny.CASES[0]
+    names = [[str(shard.parent / "images" / image_name(case, channel)) for channel in range(4)]]
+    (tmp_path / "theirs").mkdir()
+    predictor.predict_from_files_sequential(names, [str(tmp_path / "theirs" / case)], False, True, None)
+    theirs = read_volume(tmp_path / "theirs" / f"{case}.nii.gz").data
+    ours = read_volume(predict(shard, model, tmp_path / "ours", mirroring) / f"{case}.nii.gz").data
+    assert len(np.unique(theirs)) == 3
+    assert np.mean(ours == theirs) >= 0.9999
+    for label in (1, 2):
+        one, other = ours == label, theirs == label
+        assert 2 * np.sum(one & other) / (one.sum() + other.sum()) >= 0.999
+
+
+def test_prediction_lies_on_the_original_grid(model: Path, shard: Path, tmp_path: Path) -> None:
+    folder = predict(shard, model, tmp_path / "out")
+    table = pd.read_csv(folder / "_cases.tsv", sep="\t")
+    assert table.to_dict("list") == {"case": [tiny.CASES[0], NEW], "file": [f"{tiny.CASES[0]}.nii.gz", f"{NEW}.nii.gz"]}
+    row = pd.read_parquet(shard).set_index("case").loc[NEW]
+    volume = read_volume(folder / f"{NEW}.nii.gz")
+    assert "x".join(map(str, volume.data.shape)) == row["original_shape"] != row["standard_shape"]
+    assert volume.orientation == "PSR"
+    ensemble, _ = load_ensemble(checkpoints(model), "cpu", False)
+    standard = ensemble.segment([read_volume(shard.parent / "images" / image_name(NEW, c)) for c in range(4)])
+    assert np.array_equal(np.bincount(volume.data.ravel()), np.bincount(standard.ravel()))
+
+
+def test_restart_predicts_only_what_is_missing(
+    model: Path, shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = predict(shard, model, tmp_path / "out")
+    done: list[int] = []
+    segment = Ensemble.segment
+    monkeypatch.setattr(Ensemble, "segment", lambda self, volumes: done.append(1) or segment(self, volumes))
+    (folder / f"{NEW}.nii.gz").unlink()
+    (folder / "gone.nii.gz").write_bytes(b"")
+    (folder / "_cases.tsv").unlink()
+    predict(shard, model, folder)
+    assert len(done) == 1
+    assert not (folder / "gone.nii.gz").exists()
+    assert (folder / "_cases.tsv").is_file()
+    # Another image, another mirroring: the stamp no longer agrees.
+    predict(shard, model, folder, mirroring=True)
+    assert len(done) == 3
+    path = shard.parent / "images" / image_name(NEW, 0)
+    volume = read_volume(path)
+    write_volume(path, volume.data + 1, volume.affine)
+    predict(shard, model, folder, mirroring=True)
+    assert len(done) == 4
+
+
+def test_one_bad_case_does_not_lose_the_others(model: Path, shard: Path, tmp_path: Path) -> None:
+    path = shard.parent / "images" / image_name(tiny.CASES[0], 2)
+    path.write_bytes(b"no image")
+    with pytest.raises(CasesFailedError, match=r"1 of 2 cases failed(.|\n)*not a NIfTI file"):
+        predict(shard, model, tmp_path / "out")
+    assert (tmp_path / "out" / f"{NEW}.nii.gz").is_file()
+    assert not (tmp_path / "out" / "_cases.tsv").exists()
+
+
+def test_foreign_checkpoint_is_refused_before_it_is_read(model: Path, shard: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(model, copy)
+    (copy / "fold_1" / f"{FINAL}.sha256").unlink()
+    with pytest.raises(PostTxError, match=r"fold_1.*no digest on record"):
+        predict(shard, copy, tmp_path / "out")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
+def test_cuda_that_is_absent_is_refused(model: Path) -> None:
+    with pytest.raises(PostTxError, match="no CUDA device"):
+        load_ensemble(checkpoints(model), "cuda", False)
+
+
+def test_batches_do_not_change_the_result(model: Path, shard: Path) -> None:
+    ensemble, _ = load_ensemble(checkpoints(model), "cpu", True)
+    volumes = [read_volume(shard.parent / "images" / image_name(NEW, channel)) for channel in range(4)]
+    data, _ = ensemble.prepare(volumes)
+    assert ensemble.batch > 1
+    together = ensemble.logits(data)
+    ensemble.batch = 1
+    assert torch.allclose(ensemble.logits(data), together, atol=1e-4)
+    assert together.shape == (3, *data.shape[1:])
+
+
+def test_image_smaller_than_the_patch(model: Path) -> None:
+    ensemble, _ = load_ensemble(checkpoints(model), "cpu", False)
+    logits = ensemble.logits(torch.randn(4, 5, 16, 40))
+    assert logits.shape == (3, 5, 16, 40)
+    assert torch.isfinite(logits).all()
+
+
+def test_restore_takes_each_case_from_the_fold_that_held_it_out(shard: Path, tmp_path: Path) -> None:
+    rows = pd.read_parquet(shard)
+    summaries = []
+    for fold in range(2):
+        folder = tmp_path / f"fold_{fold}" / "validation"
+        for case in rows["case"]:
+            labels = np.full((24, 28, 20), fold + 1, np.uint8, order="F")
+            write_volume(folder / f"{case}.nii.gz", labels, np.diag([-1.0, 1, 1, 1]))
+        summaries.append(folder / "summary.json")
+    pd.DataFrame({"case": rows["case"], "fold": [1, 0]}).to_parquet(tmp_path / "splits.parquet")
+    out = tmp_path / "out" / "_cases.tsv"
+    restore_shard.restore_shard(shard, tmp_path / "splits.parquet", summaries, out, 1)
+    assert np.all(read_volume(out.parent / f"{tiny.CASES[0]}.nii.gz").data == 2)
+    restored = read_volume(out.parent / f"{NEW}.nii.gz")
+    assert np.all(restored.data == 1)
+    assert restored.orientation == "PSR"
+    pd.DataFrame({"case": rows["case"][:1], "fold": [1]}).to_parquet(tmp_path / "splits.parquet")
+    with pytest.raises(PostTxError, match="in no fold"):
+        restore_shard.restore_shard(shard, tmp_path / "splits.parquet", summaries, out, 1)

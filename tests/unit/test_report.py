@@ -1,0 +1,299 @@
+import re
+import shutil
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+import results_tree as tree
+
+from posttx.comparison import compare_models
+from posttx.errors import PostTxError
+from posttx.files import write_json, write_parquet
+from posttx.report import write_report
+from posttx.report_cases import case_entries, describe
+from posttx.report_parts import figure, slug
+from posttx.report_tables import count, number, text
+
+VOID = {"meta", "link", "br", "hr", "img", "input", "col", "path", "rect", "use", "circle", "line"}
+
+
+class Page(HTMLParser):
+    """Collect elements, ids and text, and check that elements close in order."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.open, self.ids, self.tags, self.links, self.words = [], [], [], [], []
+        self.feed(content)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.tags.append((tag, values))
+        if "id" in values:
+            self.ids.append(values["id"])
+        if tag == "a":
+            self.links.append(values.get("href", ""))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    root = tmp_path_factory.mktemp("report") / "results"
+    return root, tree.write_results(root)
+
+
+@pytest.fixture(scope="module")
+def page(results):
+    root, settings = results
+    write_report(root, tree.ASSETS, root / "report/index.html", settings)
+    return Page((root / "report/index.html").read_text())
+
+
+def test_the_page_is_well_formed_and_its_ids_are_unique(page):
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_the_sections_of_the_published_report_stand_in_its_order(page):
+    order = [
+        "dataset",
+        "audit",
+        "balance",
+        "methods",
+        "global",
+        "per-class",
+        "errors",
+        "cases",
+        "conclusions",
+        "hardware",
+    ]
+    places = [page.ids.index(name) for name in order]
+    assert places == sorted(places)
+    assert page.ids.index("findings") < places[0]
+
+
+def test_every_inner_link_has_a_target_and_outer_ones_are_files_of_the_results(results, page):
+    root, _ = results
+    for link in page.links:
+        if link.startswith("#"):
+            assert link[1:] in page.ids
+        else:
+            assert link.startswith("../")
+    for link in (link for link in page.links if link.endswith(".parquet")):
+        assert (root / "report" / link).is_file(), link
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    for tag, values in page.tags:
+        assert tag not in ("link", "iframe", "object", "embed")
+        source = values.get("src")
+        assert source is None or source.startswith("data:")
+        assert not any(name.startswith("on") for name in values)
+    policy = next(values["content"] for tag, values in page.tags if values.get("http-equiv"))
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe-eval" not in policy
+
+
+def test_a_phantom_is_called_a_phantom(page):
+    assert "Simulated data" in page.text
+    assert "training, additional" in page.text
+
+
+def test_every_table_has_a_caption_and_column_headers(page):
+    tables = [values for tag, values in page.tags if tag == "table"]
+    assert len(tables) > 15
+    assert sum(tag == "caption" for tag, _ in page.tags) == len(tables)
+    assert all(values.get("scope") in ("col", "row") for tag, values in page.tags if tag == "th")
+
+
+def test_headings_do_not_skip_a_level(page):
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_methods_come_from_the_plans_and_the_configuration(page):
+    assert "PlainConvUNet with 6 stages of [32, 64, 128, 256, 320, 320] features" in page.text
+    assert "Patches of 128 × 160 × 112 voxels" in page.text
+    assert "folds grouped by patient" in page.text
+    assert "percentiles 1 and 99" in page.text
+
+
+def test_texts_of_the_data_stay_text(results, tmp_path):
+    root, settings = results
+    evil = '<script>alert("1")</script>'
+    copied = tmp_path / "results"
+    shutil.copytree(root, copied)
+    findings = pd.read_parquet(copied / "audit/findings.parquet").assign(message=evil, case=evil)
+    findings.to_parquet(copied / "audit/findings.parquet")
+    worst = copied / "tables/additional/nnunet/worst_cases.parquet"
+    pd.read_parquet(worst).assign(case=f"x{evil}" * 10).to_parquet(worst)
+    settings = settings | {"config": settings["config"] | {"report": settings["config"]["report"] | {"title": evil}}}
+    write_report(copied, tree.ASSETS, copied / "report/index.html", settings)
+    content = (copied / "report/index.html").read_text()
+    assert "<script>alert" not in content
+    assert content.count("&lt;script&gt;alert") > 5
+    assert content.count("<script>") == 1
+    assert Page(content).open == []
+
+
+def test_a_cohort_known_by_counts_alone_has_a_page(tmp_path):
+    config = tree.configured(
+        cohorts={"additional": {"use": "test"}}, models={"published": {"counts": {"additional": "summary.json"}}}
+    )
+    settings = tree.settings_of(config, {"additional": False}, trained=False)
+    tree.write_scores(tmp_path, tree.case_metrics(8, model="published"), "additional", "published")
+    write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
+    page = Page((tmp_path / "report/index.html").read_text())
+    assert "No cohort has images here" in page.text
+    assert "only counts of this model are known" in page.text
+    assert "Simulated data" not in page.text
+    assert "No provenance was recorded" in page.text
+
+
+def test_models_are_compared_where_there_are_two(tmp_path):
+    config = tree.configured(
+        cohorts={"additional": {"use": "test"}},
+        models={name: {"counts": {"additional": "summary.json"}} for name in ("old", "new")},
+    )
+    settings = tree.settings_of(config, {"additional": False}, trained=False)
+    worse = tree.case_metrics(20, model="old")
+    better = worse.assign(model="new", dice=worse["dice"].where(worse["dice"].isna(), worse["dice"] / 2 + 0.5))
+    for name, metrics in (("old", worse), ("new", better)):
+        tree.write_scores(tmp_path, metrics, "additional", name)
+    table = compare_models({"old": worse, "new": better}, tree.SCHEME.scoring(), 100)
+    write_parquet(table, tmp_path / "comparisons/additional.parquet")
+    write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
+    page = Page((tmp_path / "report/index.html").read_text())
+    assert "comparison" in page.ids
+    assert "new against old" in page.text
+    assert "Improved" in page.text
+
+
+def test_a_cohort_without_references_says_that_nothing_was_scored(tmp_path):
+    config = tree.configured(cohorts={"clinic": {"path": "x", "use": "predict"}}, models={"other": {"predictions": {}}})
+    settings = tree.settings_of(config, {"clinic": True}, trained=False) | {"models": {"clinic": ["other"]}}
+    tree.write_data(tmp_path, {"clinic": 4})
+    tree.write_scores(tmp_path, tree.case_metrics(4, "clinic", "other", scored=False), "clinic", "other")
+    write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
+    page = Page((tmp_path / "report/index.html").read_text())
+    assert "No case of this cohort has a reference" in page.text
+    assert "5.2" in page.text
+
+
+@pytest.mark.parametrize("cases", [0, 1, 2])
+def test_few_cases_make_a_page(tmp_path, cases):
+    config = tree.configured(
+        cohorts={"additional": {"use": "test"}}, models={"m": {"counts": {"additional": "summary.json"}}}
+    )
+    settings = tree.settings_of(config, {"additional": False}, trained=False)
+    tree.write_scores(tmp_path, tree.case_metrics(cases, model="m"), "additional", "m")
+    write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
+    assert Page((tmp_path / "report/index.html").read_text()).open == []
+
+
+def test_a_missing_table_is_named(results, tmp_path):
+    root, settings = results
+    copied = tmp_path / "results"
+    shutil.copytree(root, copied)
+    (copied / "tables/training/nnunet/per_class.parquet").unlink()
+    (copied / "report/index.html").unlink(missing_ok=True)
+    with pytest.raises(PostTxError, match=r"per_class.*tables/training/nnunet|tables/training/nnunet.*per_class"):
+        write_report(copied, tree.ASSETS, copied / "report/index.html", settings)
+    assert not (copied / "report/index.html").exists()
+
+
+def test_pictures_are_inlined_until_the_budget_is_spent(tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.webp").write_bytes(b"x" * 300)
+    table = pd.DataFrame({
+        "case": ["b", "a", "none"], "mean_dice": [0.1, 0.2, 0.3], "dice_ET": [0.1, 0.0, 0.3],
+        "state_ET": ["present", "missed", "present"],
+    })  # fmt: skip
+    budget = [500]
+    entries = case_entries({"worst_cases": table}, tmp_path, "../cases", budget)
+    assert [entry["case"] for entry in entries] == ["b", "a"]
+    assert entries[0]["source"].startswith("data:image/webp;base64,")
+    assert entries[1]["source"] == ""
+    assert entries[1]["link"] == "../cases/a.webp"
+    assert entries[1]["sentence"] == "mean Dice 0.200; ET missed"
+
+
+def test_a_cohort_without_scores_shows_its_pictures(tmp_path):
+    (tmp_path / "a.webp").write_bytes(b"x")
+    assert [entry["kind"] for entry in case_entries({}, tmp_path, "..", [100])] == ["shown"]
+    assert case_entries({}, tmp_path / "nowhere", "..", [100]) == []
+
+
+def test_a_sentence_about_a_case():
+    row = pd.Series({"mean_dice": float("nan"), "dice_ET": float("nan"), "state_ET": None})
+    assert describe(row) == "no mean Dice; ET unknown"
+
+
+def test_cells():
+    assert number(None).text == "–"
+    assert number(float("nan")).text == "–"
+    assert number(0.64591, 4, 0.6, 0.7).interval == "0.6000 to 0.7000"
+    assert number(0.5, 4, float("nan"), 0.7).interval == ""
+    assert count(pd.NA).text == "–"
+    assert count(12345).text == "12,345"
+    assert text(float("nan")).text == "–"
+
+
+def test_svgs_are_made_unique_and_follow_the_page(tmp_path):
+    path = tmp_path / "a.svg"
+    path.write_text(
+        '<?xml version="1.0"?><!DOCTYPE svg><svg width="10pt" height="5pt" viewBox="0 0 10 5"><metadata>x</metadata>'
+        '<g id="one" clip-path="url(#two)"><clipPath id="two"/><use xlink:href="#three"/><image xlink:href="data:x"/>'
+        '<path style="fill: #1f2328"/></g></svg>'
+    )
+    inlined = str(figure(path, "p"))
+    assert 'id="p-two"' in inlined
+    assert "one" not in inlined
+    assert "url(#p-two)" in inlined
+    assert 'xlink:href="#p-three"' in inlined
+    assert 'href="data:x"' in inlined
+    assert "currentColor" in inlined
+    assert "metadata" not in inlined
+    assert inlined.startswith("<svg")
+
+
+def test_slugs():
+    assert slug("BraTS GLI/1") == "brats-gli-1"
+    assert slug("<>") == "x"
+
+
+def test_the_same_results_give_the_same_page(results, tmp_path):
+    root, settings = results
+    for name in ("a.html", "b.html"):
+        write_report(root, tree.ASSETS, tmp_path / name, settings)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_provenance_of_another_machine_is_shown(results, tmp_path):
+    root, settings = results
+    copied = tmp_path / "results"
+    shutil.copytree(root, copied)
+    gpus = tree.PROVENANCE["hardware"] | {"gpus": ["NVIDIA H200, 143771 MiB"]}
+    write_json(copied / "provenance.json", tree.PROVENANCE | {"hardware": gpus, "git_commit": None})
+    write_report(copied, tree.ASSETS, copied / "report/index.html", settings)
+    page = Page((copied / "report/index.html").read_text())
+    assert "NVIDIA H200" in page.text
+    assert "not under version control" in page.text

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import itertools
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from posttx.errors import PostTxError
+from posttx.nifti import read_volume, write_volume
+from posttx.sources import IDENTITY, AxisMap, Grid, aligned, alignment, axis_map, find_predictions, grid_of, label_array
+
+CASES = ["BraTS-GLI-00001-100", "BraTS-GLI-00001-101"]
+LAS = np.array([[-1.0, 0, 0, 90], [0, 1, 0, -126], [0, 0, 1, -72], [0, 0, 0, 1]])
+SHAPE = (5, 6, 7)
+
+
+def turned(data, affine, axes, flips):
+    """Return the same voxels in world space, stored in another axis order and direction."""
+    image = nib.Nifti1Image(data, affine)
+    ornt = np.array([[axis, -1 if flip else 1] for axis, flip in zip(axes, flips, strict=True)])
+    other = image.as_reoriented(ornt)
+    return np.asarray(other.dataobj), other.affine
+
+
+@pytest.mark.parametrize("name", ["{}.nii.gz", "{}-seg.nii.gz", "{}_seg.nii", "{0}/{0}-seg.nii.gz", "{0}/{0}.nii.gz"])
+def test_names_of_all_traditions_are_found(tmp_path, name):
+    path = tmp_path / name.format(CASES[0])
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    assert find_predictions(tmp_path, CASES).files == {CASES[0]: path}
+
+
+def test_images_hidden_files_and_other_formats_are_passed_over(tmp_path):
+    folder = tmp_path / CASES[0]
+    folder.mkdir()
+    for name in ("-t1c.nii.gz", "_0000.nii.gz", ".json", ".npz"):
+        (folder / f"{CASES[0]}{name}").touch()
+    (tmp_path / f".1.{CASES[0]}.nii.gz").touch()
+    (tmp_path / "_cases.tsv").touch()
+    found = find_predictions(tmp_path, CASES)
+    assert (found.files, found.repeated, found.unknown) == ({}, {}, [])
+
+
+def test_two_predictions_and_predictions_of_nobody_are_told_apart(tmp_path):
+    names = [f"{CASES[0]}.nii.gz", f"{CASES[0]}-seg.nii.gz", f"{CASES[1]}.nii.gz", "BraTS-GLI-09999-100.nii.gz"]
+    for name in names:
+        (tmp_path / name).touch()
+    found = find_predictions(tmp_path, CASES)
+    assert list(found.files) == [CASES[1]]
+    assert {path.name for path in found.repeated[CASES[0]]} == set(names[:2])
+    assert [path.name for path in found.unknown] == names[3:]
+
+
+def test_a_case_whose_own_id_ends_in_seg_is_itself(tmp_path):
+    (tmp_path / "scan-seg.nii.gz").touch()
+    assert list(find_predictions(tmp_path, ["scan-seg"]).files) == ["scan-seg"]
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(PostTxError, match=r"EVA001.*does not exist"):
+        find_predictions(tmp_path / "no", CASES)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.float32, np.float64])
+def test_whole_numbers_of_any_type_are_labels(tmp_path, dtype):
+    data = np.arange(210).reshape(SHAPE).astype(dtype) % 5
+    write_volume(tmp_path / "a.nii.gz", data, LAS)
+    labels = label_array(read_volume(tmp_path / "a.nii.gz"), [1, 2, 3, 4])
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, data)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "code"),
+    [
+        (7, np.uint8, "EVA003"),
+        (300, np.int16, "EVA003"),
+        (-1, np.int16, "EVA003"),
+        (260, np.float32, "EVA003"),
+        (0.5, np.float32, "EVA004"),
+        (np.nan, np.float64, "EVA004"),
+        (np.inf, np.float64, "EVA004"),
+    ],
+)
+def test_anything_else_is_refused_with_case_file_and_value(tmp_path, value, dtype, code):
+    data = np.zeros(SHAPE, dtype)
+    data[1, 2, 3] = value
+    write_volume(tmp_path / "a.nii.gz", data, LAS)
+    with pytest.raises(PostTxError) as raised:
+        label_array(read_volume(tmp_path / "a.nii.gz"), [1, 2, 3, 4], "case-1")
+    assert (raised.value.code, raised.value.case) == (code, "case-1")
+    assert raised.value.file.endswith("a.nii.gz")
+    assert f"{value:g}" in raised.value.problem
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
+def test_every_orientation_of_the_same_grid_is_mapped_back(axes):
+    data = np.arange(210, dtype=np.uint8).reshape(SHAPE)
+    for flips in itertools.product((False, True), repeat=3):
+        other, affine = turned(data, LAS, axes, flips)
+        mapping = axis_map(Grid(other.shape, affine), Grid(SHAPE, LAS))
+        assert mapping is not None
+        np.testing.assert_array_equal(mapping.apply(other), data)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda affine: affine @ np.diag([1, 1, 1.01, 1]),
+        lambda affine: affine + np.array([[0, 0, 0, 0.5], [0] * 4, [0] * 4, [0] * 4]),
+        lambda affine: affine + np.array([[0, 0.1, 0, 0], [0] * 4, [0] * 4, [0] * 4]),
+        lambda affine: affine * np.array([[0.0], [1], [1], [1]]),
+    ],
+    ids=["spacing", "shift", "shear", "singular"],
+)
+def test_another_grid_is_no_orientation_of_this_one(change):
+    assert axis_map(Grid(SHAPE, change(LAS)), Grid(SHAPE, LAS)) is None
+
+
+def test_another_shape_is_another_grid():
+    assert axis_map(Grid((5, 6, 8), LAS), Grid(SHAPE, LAS)) is None
+
+
+def test_float32_noise_of_headers_is_no_other_grid():
+    noisy = LAS + 5e-5 * np.array([[1, 0, 0, 1], [0, -1, 0, 1], [0, 0, 1, 1], [0] * 4])
+    assert axis_map(Grid((182, 218, 182), noisy), Grid((182, 218, 182), LAS)) == IDENTITY
+
+
+def test_trusted_voxels_lay_predictions_on_the_images_grid_index_by_index():
+    image = Grid(SHAPE, LAS)
+    wrong = LAS @ np.diag([-1.0, 1, 1, 1])  # The reference's header says otherwise than the voxels do.
+    wrong[:3, 3] = (0, 0, 0)
+    reference = Grid(SHAPE, wrong)
+    flip = AxisMap((0, 1, 2), (True, False, False))
+    ours = alignment(image, reference, image, "trust_voxels")
+    copied = alignment(reference, reference, image, "trust_voxels")
+    data, affine = turned(np.arange(210, dtype=np.uint8).reshape(SHAPE), LAS, (0, 1, 2), (True, False, False))
+    theirs = alignment(Grid(data.shape, affine), reference, image, "trust_voxels")
+    assert (ours, copied, theirs) == (IDENTITY, IDENTITY, flip)
+    assert alignment(image, reference, image, "trust_affine") is None
+    assert alignment(Grid(SHAPE, LAS @ np.diag([2.0, 2, 2, 1])), reference, image, "trust_voxels") is None
+
+
+def test_flipped_header_of_one_box_is_read_by_the_decision():
+    image = Grid(SHAPE, LAS)
+    _, flipped = turned(np.zeros(SHAPE), LAS, (0, 1, 2), (True, False, False))
+    reference = Grid(SHAPE, flipped)
+    assert alignment(image, reference, image, "trust_voxels") == IDENTITY
+    assert alignment(image, reference, image, "trust_affine") == AxisMap((0, 1, 2), (True, False, False))
+
+
+def test_another_grid_is_refused_with_both_grids_and_a_remedy(tmp_path):
+    write_volume(tmp_path / "a.nii.gz", np.zeros((5, 6, 8), np.uint8), LAS)
+    volume = read_volume(tmp_path / "a.nii.gz")
+    reference = Grid(SHAPE, LAS)
+    with pytest.raises(PostTxError, match=r"EVA002.*case-1.*5 x 6 x 8 LAS.*5 x 6 x 7.*Resample"):
+        aligned(volume.data, alignment(grid_of(volume), reference), volume, reference, "case-1")

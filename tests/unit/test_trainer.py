@@ -1,0 +1,214 @@
+"""The trainer against the real nnU-Net: kills at any moment, signals, stamps, resume, validation."""
+
+import errno
+import importlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny_nnunet as tiny
+import torch
+
+from posttx.checkpoints import FINAL, LATEST, check_checkpoint
+from posttx.errors import PostTxError
+from posttx.files import read_json
+from posttx.training import REQUEUE, read_progress_lines
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("tiny")
+        for key, value in tiny.folders(root).items():
+            patch.setenv(key, value)
+        tiny.make_dataset(root)
+        yield root
+
+
+@pytest.fixture
+def root(dataset: Path, tmp_path: Path) -> Path:
+    """Return a root of its own results on the shared data."""
+    for name in ("raw", "preprocessed"):
+        (tmp_path / name).symlink_to(dataset / name)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(dataset: Path) -> Path:
+    """Return the folder of a fold that was trained in one go."""
+    run = tiny.start_training(dataset)
+    text, _ = run.communicate(timeout=200)
+    assert run.returncode == 0, text
+    return tiny.model_folder(dataset) / "fold_0"
+
+
+def finish(root: Path, attempts: int = 6, **changed: object) -> str:
+    """Train until the fold is finished; return what the last attempt printed."""
+    for _ in range(attempts):
+        run = tiny.start_training(root, **changed)
+        text, _ = run.communicate(timeout=200)
+        if run.returncode == 0:
+            return text
+    raise AssertionError(text)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=False)["network_weights"]
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def wait_for(condition: str, run: subprocess.Popen[str], root: Path, limit: float = 120) -> None:
+    """Wait until a file of the fold matches a pattern, or the run has ended."""
+    begun = time.monotonic()
+    while not any((tiny.model_folder(root) / "fold_0").glob(condition)) and run.poll() is None:
+        assert time.monotonic() - begun < limit
+        time.sleep(0.01)
+
+
+def test_one_go(uninterrupted: Path) -> None:
+    check_checkpoint(uninterrupted / FINAL)
+    rows = read_progress_lines(uninterrupted / "progress.jsonl")
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+    assert rows[0]["regions"] == ["X", "Y"]
+    assert all(row["train_loss"] is not None for row in rows)
+    assert rows[0]["lr"] > rows[-1]["lr"]
+    assert rows[-1]["eta_seconds"] == 0
+    assert not (uninterrupted / "validation").exists()
+
+
+def test_sigkill_at_random_moments_ends_with_the_same_weights(root: Path, uninterrupted: Path) -> None:
+    draw = random.Random(5)
+    for _ in range(2):
+        run = tiny.start_training(root, CHECKPOINT_MINUTES=0.0001)
+        # Random moments after training began; an iteration and its checkpoint take about 50 ms each.
+        wait_for("progress.jsonl", run, root)
+        time.sleep(draw.uniform(0, 0.6))
+        run.kill()
+        run.communicate()
+    finish(root, CHECKPOINT_MINUTES=0.0001)
+    folder = tiny.model_folder(root) / "fold_0"
+    assert [row["epoch"] for row in read_progress_lines(folder / "progress.jsonl")] == [0, 1, 2, 3]
+    assert same_weights(folder / FINAL, uninterrupted / FINAL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_signal_writes_a_checkpoint_and_asks_to_be_requeued(
+    root: Path, uninterrupted: Path, number: signal.Signals
+) -> None:
+    run = tiny.start_training(root)
+    wait_for("progress.jsonl", run, root)
+    time.sleep(0.2)
+    run.send_signal(number)
+    text, _ = run.communicate(timeout=200)
+    assert run.returncode == REQUEUE, text
+    assert f"{number.name}: stopped in epoch" in text
+    folder = tiny.model_folder(root) / "fold_0"
+    check_checkpoint(folder / LATEST)
+    if number is signal.SIGTERM:
+        assert "Going on from" in finish(root, attempts=1)
+        assert same_weights(folder / FINAL, uninterrupted / FINAL)
+        assert len(read_progress_lines(folder / "progress.jsonl")) == 4
+
+
+def make_trainer(monkeypatch: pytest.MonkeyPatch, root: Path, fold: int = 0, device: str = "cpu", **changed: object):
+    """Return the trainer as ``nnUNetv2_train`` makes it, in this process."""
+    monkeypatch.syspath_prepend(str(tiny.ROOT / "workflow" / "trainers"))
+    for key, value in tiny.environment(root, STAGE="train", **changed).items():
+        monkeypatch.setenv(key, value)
+    module = importlib.import_module("posttx_trainer")
+    monkeypatch.setattr(module, "configure_logging", lambda: None)
+    preprocessed = root / "preprocessed" / tiny.DATASET
+    plans = read_json(preprocessed / f"{tiny.PLANS}.json") | {"continue_training": True}
+    dataset = read_json(preprocessed / "dataset.json")
+    return module.PostTxTrainer(plans, tiny.CONFIGURATION, fold, dataset, torch.device(device))
+
+
+def test_changed_settings_start_clean(
+    root: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny.model_folder(root) / "fold_0"
+    shutil.copytree(uninterrupted, folder)
+    make_trainer(monkeypatch, root)
+    assert "Going on from" in capsys.readouterr().out
+    make_trainer(monkeypatch, root, CHECKPOINT_MINUTES=3, THREADS=2)
+    assert "Going on from" in capsys.readouterr().out
+    make_trainer(monkeypatch, root, EPOCHS=9)
+    assert "Starting clean: changed since its checkpoints were written: settings" in capsys.readouterr().out
+    assert not (folder / LATEST).exists()
+
+
+def test_unknown_fold_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PostTxError, match="there is no fold 7: the file holds folds 0 to 1"):
+        make_trainer(monkeypatch, root, fold=7)
+
+
+def test_missing_folds_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (root / "preprocessed").resolve() / tiny.DATASET
+    (root / "preprocessed").unlink()
+    (root / "preprocessed" / tiny.DATASET).mkdir(parents=True)
+    for path in source.iterdir():
+        if path.name != "splits_final.json":
+            (root / "preprocessed" / tiny.DATASET / path.name).symlink_to(path)
+    with pytest.raises(PostTxError, match="the folds are not written yet"):
+        make_trainer(monkeypatch, root)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
+def test_cuda_that_is_absent_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PostTxError, match="no CUDA device is available"):
+        make_trainer(monkeypatch, root, device="cuda")
+
+
+def test_torn_checkpoint_is_refused_before_it_is_read(
+    root: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(monkeypatch, root)
+    path = Path(trainer.output_folder) / FINAL
+    path.write_bytes((uninterrupted / FINAL).read_bytes()[:-100])
+    path.with_name(f"{FINAL}.sha256").write_text((uninterrupted / f"{FINAL}.sha256").read_text())
+    with pytest.raises(PostTxError, match="torn or was changed"):
+        trainer.load_checkpoint(str(path))
+
+
+def test_full_disk_costs_a_warning_and_only_the_end_an_error(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = make_trainer(monkeypatch, root)
+    trainer.initialize()
+    trainer.on_epoch_start()
+
+    def full(content: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", full)
+    trainer.save_checkpoint(str(Path(trainer.output_folder) / LATEST))
+    assert "No space left on device" in capsys.readouterr().out
+    with pytest.raises(PostTxError, match="No space left on device"):
+        trainer.save_checkpoint(str(Path(trainer.output_folder) / FINAL))
+    assert not list(Path(trainer.output_folder).glob("*.pth"))
+
+
+def test_validation_is_a_stage_of_its_own(dataset: Path, uninterrupted: Path) -> None:
+    (uninterrupted / "validation").mkdir(exist_ok=True)
+    (uninterrupted / "validation" / "gone.nii.gz").write_bytes(b"")
+    done = tiny.run_training(dataset, STAGE="validate", MIRRORING=False)
+    assert done.returncode == 0, done.stdout
+    summary = read_json(uninterrupted / "validation" / "summary.json")
+    assert [Path(row["prediction_file"]).name for row in summary["metric_per_case"]] == [
+        f"{case}.nii.gz" for case in tiny.SPLITS[0]["val"]
+    ]
+    assert set(summary["mean"]) == {"1", "2"}
+    assert not (uninterrupted / "validation" / "gone.nii.gz").exists()
+    metrics = summary["metric_per_case"][0]["metrics"]["1"]
+    assert metrics["n_ref"] == metrics["TP"] + metrics["FN"]

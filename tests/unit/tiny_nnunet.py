@@ -1,0 +1,137 @@
+"""A preprocessed nnU-Net dataset of six small cases, made in one process, and the environment to train on it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from posttx.files import read_json, write_json
+from posttx.nifti import write_volume
+from posttx.nnunet import customize_plan, dataset_json, image_name, preprocessed_digest
+
+ROOT = Path(__file__).resolve().parents[2]
+DATASET = "Dataset901_Tiny"
+PLANS = "nnUNetPlans_tiny"
+CONFIGURATION = "3d_fullres"
+CASES = [f"BraTS-GLI-{patient:05d}-{scan}" for patient in range(1, 4) for scan in (100, 101)]
+SPLITS = [{"train": CASES[2:], "val": CASES[:2]}, {"train": CASES[:4], "val": CASES[4:]}]
+SETTINGS = {"EPOCHS": 4, "ITERATIONS": 4, "VALIDATION_ITERATIONS": 2, "FOREGROUND": 0.5, "THREADS": 1}
+
+
+def make_dataset(root: Path) -> None:
+    """Write raw images, plan, folds and preprocessed data below ``root``: two labels, 4 channels, 24 x 28 x 20."""
+    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
+
+    images = root / "images"
+    for number, case in enumerate(CASES):
+        _write_case(images, case, number)
+    raw, preprocessed = root / "raw" / DATASET, root / "preprocessed" / DATASET
+    content = dataset_json(dict.fromkeys(CASES, images), ["a", "b", "c", "d"], {"X": 1, "Y": 2}, raw)
+    write_json(raw / "dataset.json", content)
+    bounds = {"max": 1, "mean": 0, "median": 0, "min": 0, "percentile_00_5": 0, "percentile_99_5": 1, "std": 1}
+    write_json(
+        preprocessed / "dataset_fingerprint.json",
+        {
+            "spacings": [[1.0, 1.0, 1.0]] * len(CASES),
+            "shapes_after_crop": [[20, 28, 24]] * len(CASES),
+            "foreground_intensity_properties_per_channel": {str(channel): bounds for channel in range(4)},
+            "median_relative_size_after_cropping": 1.0,
+        },
+    )
+    write_json(preprocessed / "splits_final.json", SPLITS)
+    # The planner takes this many threads, and 0 is refused.
+    os.environ.update(folders(root) | {"nnUNet_n_proc_DA": "1"})
+    ExperimentPlanner(901, plans_name=PLANS).plan_experiment()
+    overrides = {"patch_size": [16, 16, 16], "batch_size": 2, "features": [4, 8, 8]}
+    path = preprocessed / f"{PLANS}.json"
+    plans = customize_plan(read_json(path), CONFIGURATION, overrides)
+    write_json(path, plans)
+    _preprocess(raw, preprocessed)
+
+
+def folders(root: Path) -> dict[str, str]:
+    """Return the environment that names nnU-Net's folders below ``root``, and how many processes it may start."""
+    names = {f"nnUNet_{name}": str(root / name) for name in ("raw", "preprocessed", "results")}
+    trainers = str(ROOT / "workflow" / "trainers")
+    return {**names, "nnUNet_extTrainer": trainers, "nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1"}
+
+
+def environment(root: Path, **changed: object) -> dict[str, str]:
+    """Return the whole environment of a training below ``root``."""
+    settings = {f"POSTTX_{key}": str(value) for key, value in {**SETTINGS, **changed}.items()}
+    scripts = str(ROOT / "workflow" / "scripts")
+    return {**os.environ, **folders(root), **settings, "OMP_NUM_THREADS": "1", "PYTHONPATH": scripts}
+
+
+def training_command(fold: int = 0, device: str = "cpu", last: str = "--c") -> list[str]:
+    """Return the call of ``nnUNetv2_train`` of a fold, as the rules make it."""
+    program = Path(sys.executable).parent / "nnUNetv2_train"
+    names = ["-tr", "PostTxTrainer", "-p", PLANS, "-device", device, last]
+    return [str(program), DATASET, CONFIGURATION, str(fold), *names]
+
+
+def start_training(root: Path, fold: int = 0, **changed: object) -> subprocess.Popen[str]:
+    """Start to train a fold."""
+    return subprocess.Popen(
+        training_command(fold),
+        env=environment(root, STAGE="train", **changed),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run_training(root: Path, *, device: str = "cpu", **changed: object) -> subprocess.CompletedProcess[str]:
+    """Run a training or, with ``STAGE="validate"``, a validation of fold 0 to its end; stderr is part of stdout."""
+    last = "--val" if changed.get("STAGE") == "validate" else "--c"
+    return subprocess.run(
+        training_command(0, device, last),
+        env=environment(root, **changed),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def model_folder(root: Path) -> Path:
+    """Return nnU-Net's folder of the trained model."""
+    return root / "results" / DATASET / f"PostTxTrainer__{PLANS}__{CONFIGURATION}"
+
+
+def _write_case(folder: Path, case: str, number: int) -> None:
+    draw = np.random.default_rng(number)
+    labels = np.zeros((24, 28, 20), np.uint8)
+    i, j, k = draw.integers(6, 14, 3)
+    labels[i - 4 : i + 4, j - 4 : j + 4, k - 4 : k + 4] = 1
+    labels[i - 2 : i + 2, j - 2 : j + 2, k - 2 : k + 2] = 2
+    affine = np.diag([-1.0, 1.0, 1.0, 1.0])
+    write_volume(folder / "labels" / f"{case}.nii.gz", np.asfortranarray(labels), affine)
+    for channel in range(4):
+        image = 5 + draw.normal(0, 0.3, labels.shape) + (channel + 1) * (labels == 1) - (3 - channel) * (labels == 2)
+        # An empty border, so that nnU-Net crops.
+        image[:2], image[:, :1] = 0, 0
+        write_volume(folder / "images" / image_name(case, channel), np.asfortranarray(image.astype(np.float32)), affine)
+
+
+def _preprocess(raw: Path, preprocessed: Path) -> None:
+    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+    from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+
+    plans = PlansManager(read_json(preprocessed / f"{PLANS}.json"))
+    configuration = plans.get_configuration(CONFIGURATION)
+    dataset = read_json(raw / "dataset.json")
+    data = preprocessed / configuration.data_identifier
+    data.mkdir()
+    (preprocessed / "gt_segmentations").mkdir()
+    for case, files in get_filenames_of_train_images_and_targets(str(raw), dataset).items():
+        DefaultPreprocessor(verbose=False).run_case_save(
+            str(data / case), files["images"], files["label"], plans, configuration, dataset
+        )
+        label = Path(files["label"])
+        (preprocessed / "gt_segmentations" / label.name).write_bytes(label.read_bytes())
+    write_json(preprocessed / "markers" / f"{data.name}.json", preprocessed_digest(data))

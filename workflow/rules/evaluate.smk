@@ -1,0 +1,104 @@
+rule score_shard:
+    """Score all models on the cases of one shard, each reference read once; one Parquet per case and model."""
+    input:
+        cohort=ancient("<results>/cohorts/{cohort}.parquet"),
+        geometry=geometry_of,
+        references=references_of,
+        predictions=predictions_of,
+        code=code_of(
+            "score_shard.py",
+            "posttx/components.py",
+            "posttx/evaluation.py",
+            "posttx/lesions.py",
+            "posttx/metrics.py",
+            "posttx/schemas.py",
+            "posttx/scoring_schemes.py",
+            "posttx/sources.py",
+            "posttx/surfaces.py",
+        ),
+    output:
+        scored="<results>/scored/{cohort}/{shard}.tsv",
+    log:
+        "<logs>/score_shard/{cohort}/{shard}.log",
+    benchmark:
+        "<benchmarks>/score_shard/{cohort}/{shard}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 2
+    resources:
+        mem_mb=1_500,
+        runtime="2h",
+    params:
+        settings=scoring_of,
+    message:
+        "Scoring shard {wildcards.shard} of {wildcards.cohort}."
+    script:
+        "../scripts/score_shard.py"
+
+
+rule gather_metrics:
+    """Gather one model's scores of all cases of a cohort; cases x regions are asserted."""
+    input:
+        cohort="<results>/cohorts/{cohort}.parquet",
+        scored=scored_shards_of,
+        code=code_of("gather_metrics.py", "posttx/schemas.py", "posttx/sources.py"),
+    output:
+        metrics="<results>/metrics/{cohort}/{model}.parquet",
+        lesions="<results>/lesions/{cohort}/{model}.parquet",
+        confusion="<results>/confusion/{cohort}/{model}.parquet",
+        findings="<results>/scored/{cohort}/{model}_findings.parquet",
+    log:
+        "<logs>/gather_metrics/{cohort}/{model}.log",
+    benchmark:
+        "<benchmarks>/gather_metrics/{cohort}/{model}.tsv"
+    wildcard_constraints:
+        model=SEGMENTED_MODELS,
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2_000,
+        runtime="30m",
+    params:
+        regions=SCHEME.scoring(),
+        folder=foreign_folder_of,
+    message:
+        "Gathering the scores of {wildcards.model} on {wildcards.cohort}."
+    script:
+        "../scripts/gather_metrics.py"
+
+
+rule import_counts:
+    """Turn an nnU-Net summary.json into the tables of a scored model; no image, no reference, no GPU."""
+    input:
+        counts=lookup("models/{model}/counts/{cohort}", within=config),
+        cohort=cohort_table_of,
+        code=code_of(
+            "import_counts.py",
+            "posttx/counts.py",
+            "posttx/metrics.py",
+            "posttx/schemas.py",
+        ),
+    output:
+        metrics="<results>/metrics/{cohort}/{model}.parquet",
+        lesions="<results>/lesions/{cohort}/{model}.parquet",
+        confusion="<results>/confusion/{cohort}/{model}.parquet",
+        findings="<results>/scored/{cohort}/{model}_findings.parquet",
+    log:
+        "<logs>/import_counts/{cohort}/{model}.log",
+    benchmark:
+        "<benchmarks>/import_counts/{cohort}/{model}.tsv"
+    wildcard_constraints:
+        model=COUNTED_MODELS,
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1_000,
+        runtime="10m",
+    params:
+        settings=counts_settings(),
+    message:
+        "Importing the counts of {wildcards.model} on {wildcards.cohort}."
+    script:
+        "../scripts/import_counts.py"

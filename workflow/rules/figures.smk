@@ -1,0 +1,210 @@
+rule draw_cohorts:
+    """Draw intensities, class shares and presence of all cohorts with images."""
+    input:
+        intensity="<results>/audit/intensity.parquet",
+        labels="<results>/audit/labels.parquet",
+        code=code_of("draw_cohorts.py", "posttx/figures_cohort.py", "posttx/style.py", "posttx/palettes.py"),
+    output:
+        intensities=report(
+            "<results>/figures/cohorts/intensities.svg",
+            caption="../report/intensities.rst",
+            category="1 Data",
+            labels={"figure": "intensities"},
+        ),
+        class_shares=report(
+            "<results>/figures/cohorts/class_shares.svg",
+            caption="../report/class_shares.rst",
+            category="1 Data",
+            labels={"figure": "class shares"},
+        ),
+        presence=report(
+            "<results>/figures/cohorts/presence.svg",
+            caption="../report/presence.rst",
+            category="1 Data",
+            labels={"figure": "classes present together"},
+        ),
+    log:
+        "<logs>/draw_cohorts.log",
+    benchmark:
+        "<benchmarks>/draw_cohorts.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1_500,
+        runtime="15m",
+    params:
+        colors=REGION_COLORS,
+    message:
+        "Drawing the figures of the data."
+    script:
+        "../scripts/draw_cohorts.py"
+
+
+rule draw_model:
+    """Draw Dice, volumes, dependency and confusion of one model on one cohort."""
+    input:
+        metrics="<results>/metrics/{cohort}/{model}.parquet",
+        inter_class="<results>/tables/{cohort}/{model}/inter_class.parquet",
+        lesions="<results>/lesions/{cohort}/{model}.parquet",
+        confusion=confusion_of,
+        code=code_of(
+            "draw_model.py",
+            "posttx/figures_cases.py",
+            "posttx/figures_model.py",
+            "posttx/figures_training.py",
+            "posttx/conventions.py",
+            "posttx/style.py",
+            "posttx/palettes.py",
+        ),
+    output:
+        dice=report(
+            "<results>/figures/{cohort}/{model}/dice.svg",
+            caption="../report/dice.rst",
+            category="3 Performance",
+            labels={"cohort": "{cohort}", "model": "{model}", "figure": "Dice"},
+        ),
+        volume_dice=report(
+            "<results>/figures/{cohort}/{model}/volume_dice.svg",
+            caption="../report/volume_dice.rst",
+            category="3 Performance",
+            labels={"cohort": "{cohort}", "model": "{model}", "figure": "volume and Dice"},
+        ),
+        volumes=report(
+            "<results>/figures/{cohort}/{model}/volumes.svg",
+            caption="../report/volumes.rst",
+            category="3 Performance",
+            labels={"cohort": "{cohort}", "model": "{model}", "figure": "volumes"},
+        ),
+        inter_class=report(
+            "<results>/figures/{cohort}/{model}/inter_class.svg",
+            caption="../report/inter_class.rst",
+            category="3 Performance",
+            labels={"cohort": "{cohort}", "model": "{model}", "figure": "inter-class dependency"},
+        ),
+        confusion=report(
+            "<results>/figures/{cohort}/{model}/confusion.svg",
+            caption="../report/confusion.rst",
+            category="3 Performance",
+            labels={"cohort": "{cohort}", "model": "{model}", "figure": "confusion"},
+        ),
+        trajectories=report(
+            "<results>/figures/{cohort}/{model}/trajectories.svg",
+            caption="../report/trajectories.rst",
+            category="3 Performance",
+            labels={"cohort": "{cohort}", "model": "{model}", "figure": "courses over time"},
+        ),
+        detection=report(
+            "<results>/figures/{cohort}/{model}/detection.svg",
+            caption="../report/detection.rst",
+            category="3 Performance",
+            labels={"cohort": "{cohort}", "model": "{model}", "figure": "lesion detection"},
+        ),
+        false_positives=report(
+            "<results>/figures/{cohort}/{model}/false_positives.svg",
+            caption="../report/false_positives.rst",
+            category="3 Performance",
+            labels={"cohort": "{cohort}", "model": "{model}", "figure": "false positives"},
+        ),
+    log:
+        "<logs>/draw_model/{cohort}/{model}.log",
+    benchmark:
+        "<benchmarks>/draw_model/{cohort}/{model}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2_000,
+        runtime="15m",
+    params:
+        colors=REGION_COLORS,
+        names=LABEL_NAMES,
+    message:
+        "Drawing {wildcards.model} on {wildcards.cohort}."
+    script:
+        "../scripts/draw_model.py"
+
+
+rule draw_training:
+    """Draw the training curves of a model's folds and the planned network."""
+    input:
+        checkpoints=fold_files("checkpoint_final.pth"),
+        plans=plans_of,
+        code=code_of("draw_training.py", "posttx/figures_training.py", "posttx/style.py", "posttx/palettes.py"),
+    output:
+        curves=report(
+            "<results>/figures/training/{model}/curves.svg",
+            caption="../report/curves.rst",
+            category="2 Training",
+            labels={"model": "{model}", "figure": "training curves"},
+        ),
+        network=report(
+            "<results>/figures/training/{model}/network.svg",
+            caption="../report/network.rst",
+            category="2 Training",
+            labels={"model": "{model}", "figure": "network"},
+        ),
+    log:
+        "<logs>/draw_training/{model}.log",
+    benchmark:
+        "<benchmarks>/draw_training/{model}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1_000,
+        runtime="15m",
+    params:
+        configuration=configuration_of,
+    message:
+        "Drawing the training of {wildcards.model}."
+    script:
+        "../scripts/draw_training.py"
+
+
+rule draw_cases:
+    """Draw the worst and the best cases with the contours of reference and prediction."""
+    input:
+        cohort=ancient("<results>/cohorts/{cohort}.parquet"),
+        worst="<results>/tables/{cohort}/{model}/worst_cases.parquet",
+        best="<results>/tables/{cohort}/{model}/best_cases.parquet",
+        lesions="<results>/lesions/{cohort}/{model}.parquet",
+        predictions=prediction_lists,
+        code=code_of(
+            "draw_cases.py", "posttx/case_pictures.py", "posttx/sources.py", "posttx/viewer.py", "posttx/style.py"
+        ),
+    output:
+        cases=directory("<results>/figures/{cohort}/{model}/cases"),
+        viewer=directory("<results>/report/viewer/{cohort}/{model}"),
+        worst=report(
+            "<results>/figures/{cohort}/{model}/worst.png",
+            caption="../report/worst.rst",
+            category="4 Cases",
+            labels={"cohort": "{cohort}", "model": "{model}", "figure": "worst cases"},
+        ),
+        best=report(
+            "<results>/figures/{cohort}/{model}/best.png",
+            caption="../report/best.rst",
+            category="4 Cases",
+            labels={"cohort": "{cohort}", "model": "{model}", "figure": "best cases"},
+        ),
+    log:
+        "<logs>/draw_cases/{cohort}/{model}.log",
+    benchmark:
+        "<benchmarks>/draw_cases/{cohort}/{model}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 2
+    resources:
+        mem_mb=4_000,
+        runtime="1h",
+    params:
+        colors=LABEL_COLORS,
+        names=LABEL_NAMES,
+        geometry=lookup("audit/geometry", within=config),
+        folder=prediction_folder,
+        cases=lookup("report/extreme_cases", within=config),
+    message:
+        "Drawing the worst and best cases of {wildcards.model} on {wildcards.cohort}."
+    script:
+        "../scripts/draw_cases.py"

@@ -1,0 +1,58 @@
+rule write_report:
+    """Write the report: one page with every table and figure, which opens from disk with no network."""
+    input:
+        shown=report_inputs,
+        code=code_of(
+            "write_report.py",
+            "posttx/report.py",
+            "posttx/report_cases.py",
+            "posttx/report_data.py",
+            "posttx/report_parts.py",
+            "posttx/report_tables.py",
+            "posttx/comparison.py",
+            "posttx/conclusions.py",
+            "posttx/interpretation.py",
+            "posttx/interpretation_rules.py",
+            "posttx/conventions.py",
+            "posttx/methods.py",
+            "posttx/scores.py",
+            "../report/index.html.j2",
+            "../report/macros.html.j2",
+            "../report/page.js",
+            "../report/style.css",
+            "../report/references.bib",
+            "../report/texts.yaml",
+            "../report/vendor/datatables/dataTables.dataTables.min.css",
+            "../report/vendor/datatables/dataTables.min.js",
+            "../report/vendor/niivue/niivue.umd.js",
+            "../report/viewer.css",
+            "../report/viewer.html.j2",
+            "../report/viewer.js",
+            "posttx/viewer.py",
+        ),
+    output:
+        page=report(
+            "<results>/report/index.html",
+            caption="../report/page.rst",
+            category="0 Report",
+            labels={"page": "report"},
+        ),
+        viewer="<results>/report/viewer/index.html",
+        library="<results>/report/viewer/niivue.js",
+    log:
+        "<logs>/write_report.log",
+    benchmark:
+        "<benchmarks>/write_report.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2_000,
+        runtime="15m",
+    params:
+        results=subpath(output.page, ancestor=2),
+        settings=report_settings(),
+    message:
+        "Writing the report."
+    script:
+        "../scripts/write_report.py"

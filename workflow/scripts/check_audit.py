@@ -1,0 +1,52 @@
+"""Stop the run where the audit found something of a severity that the config does not accept."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from posttx.errors import PostTxError
+from posttx.files import write_json
+from posttx.findings import count_by_code, summary_text
+from posttx.logs import configure_logging
+from posttx.schemas import FINDINGS, read_table
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+logger = logging.getLogger(__name__)
+SHOWN = 10
+
+
+def check_audit(findings: str | Path, gate: str | Path, fail_on: Sequence[str]) -> None:
+    """Write how many findings there are per severity and code, or raise when one is of a severity in ``fail_on``.
+
+    The error gives the count per code, the first findings with their remedies and the path of the whole table.
+    """
+    table = read_table(findings, FINDINGS)
+    counts = count_by_code(table)
+    fatal = [severity for severity in counts if severity in fail_on and counts[severity]]
+    if fatal:
+        rows = table[table["severity"].isin(fatal)]
+        lines = [
+            f"  {row.code} {row.cohort}{f' {row.case}' if isinstance(row.case, str) else ''}"
+            f"{f' {row.modality}' if isinstance(row.modality, str) else ''}: {row.message}. {row.remedy}."
+            for row in rows.head(SHOWN).itertuples()
+        ]
+        more = [f"  ... and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
+        raise PostTxError(
+            f"the audit found {len(rows)} problems that stop the run:\n{summary_text(counts, fatal)}\n"
+            + "\n".join(lines + more)
+            + "\n",
+            remedy="Correct them, or accept them with `audit.fail_on`; all findings stand in this table",
+            file=findings,
+        )
+    logger.info("the audit found nothing that stops the run\n%s", summary_text(counts, counts))
+    write_json(
+        gate, {"fail_on": sorted(fail_on), "findings": counts, "cases_with_findings": int(table["case"].nunique())}
+    )
+
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    check_audit(snakemake.input.findings, snakemake.output.gate, snakemake.params.fail_on)

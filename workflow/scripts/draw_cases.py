@@ -1,0 +1,125 @@
+"""Draw the worst and the best cases of a model: a picture each, and a montage of either."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from posttx.case_pictures import Tile, draw_case, montage, read_case, tile
+from posttx.cases import MODALITIES
+from posttx.errors import PostTxError
+from posttx.files import replacing, write_text
+from posttx.logs import configure_logging
+from posttx.parallel import map_cases
+from posttx.sources import find_predictions
+from posttx.viewer import case_script
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What one worker needs to draw one case."""
+
+    case: str
+    images: Mapping[str, str]
+    reference: str | None
+    prediction: str | None
+    colors: Mapping[int, str]
+    names: Mapping[int, str]
+    geometry: str
+    path: Path
+    script: Path
+    lesions: pd.DataFrame
+
+
+def predictions_of(lists: Sequence[str | Path], folder: str | Path, cases: Sequence[str]) -> dict[str, str]:
+    """Return case -> prediction from the shards' ``_cases.tsv`` (case, file), or from a folder of others' files."""
+    if folder:
+        return {case: str(path) for case, path in find_predictions(folder, cases).files.items()}
+    found = {}
+    for path in map(Path, lists):
+        table = pd.read_csv(path, sep="\t", dtype=str)
+        found.update({row.case: str(path.parent / row.file) for row in table.itertuples()})
+    return found
+
+
+def draw_cases(
+    cohort: pd.DataFrame,
+    extremes: Mapping[str, pd.DataFrame],
+    predictions: Mapping[str, str],
+    look: tuple[Mapping[int, str], Mapping[int, str], str],
+    folder: str | Path,
+    montages: Mapping[str, str],
+    viewer: str | Path,
+    lesions: pd.DataFrame,
+    threads: int = 1,
+) -> None:
+    """Draw the cases of ``extremes`` (worst, best) and a montage of each.
+
+    Written are ``folder/<case>.webp``, ``viewer/<case>.js`` for the interactive viewer, and the ``montages``.
+    ``look`` is colours by label, names by label, and the audit's ``geometry`` setting. Cases without images (references
+    alone) or without a prediction have no picture, and a montage without pictures says so.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    Path(viewer).mkdir(parents=True, exist_ok=True)
+    rows = cohort.set_index("case")
+    chosen = {name: list(table["case"]) for name, table in extremes.items()}
+    sheets = {}
+    for case in dict.fromkeys(case for cases in chosen.values() for case in cases):
+        images = {name: rows.at[case, name] for name in MODALITIES if isinstance(rows.at[case, name], str)}
+        if images and case in predictions:
+            reference = rows.at[case, "seg"] if isinstance(rows.at[case, "seg"], str) else None
+            sheets[case] = Sheet(
+                case, images, reference, predictions[case], *look, folder / f"{case}.webp", Path(viewer) / f"{case}.js",
+                lesions[lesions["case"] == case],
+            )  # fmt: skip
+    tiles = map_cases(_draw_one, sheets, threads, verb="drew")
+    for name, path in montages.items():
+        table = extremes[name]
+        captions = {row.case: _caption(row) for row in table.itertuples()}
+        montage([tiles[case] for case in chosen[name] if case in tiles], captions, look[0], path)
+
+
+def _draw_one(sheet: Sheet) -> Tile:
+    volumes = read_case(sheet.case, sheet.images, sheet.reference, sheet.prediction, sheet.geometry)
+    with replacing(sheet.path) as beside:
+        beside.write_bytes(draw_case(volumes, sheet.colors, sheet.names))
+    write_text(sheet.script, case_script(volumes, sheet.lesions))
+    return tile(volumes, "t2f" if "t2f" in volumes.images else next(iter(volumes.images)))
+
+
+def _caption(row) -> str:  # type: ignore[no-untyped-def]
+    return "" if math.isnan(getattr(row, "mean_dice", math.nan)) else f"mean Dice {row.mean_dice:.3f}"
+
+
+def select(worst: str | Path, best: str | Path, cohort: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:
+    """Return the tables of worst and best cases, or the cohort's first cases as ``worst`` where nothing was scored."""
+    tables = {"worst": pd.read_parquet(worst).head(count), "best": pd.read_parquet(best).head(count)}
+    if all(table.empty for table in tables.values()):
+        tables["worst"] = cohort[["case"]].head(count)
+    for table in tables.values():
+        unknown = sorted(set(table["case"]) - set(cohort["case"]))
+        if unknown:
+            raise PostTxError(f"the cohort has no case {unknown[0]!r}", remedy="Delete the tables and run again")
+    return tables
+
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    cases = pd.read_parquet(snakemake.input.cohort)
+    extremes = select(snakemake.input.worst, snakemake.input.best, cases, snakemake.params.cases)
+    predictions = predictions_of(snakemake.input.predictions, snakemake.params.folder, list(cases["case"]))
+    montages = {"worst": snakemake.output.worst, "best": snakemake.output.best}
+    look = (snakemake.params.colors, snakemake.params.names, snakemake.params.geometry)
+    lesions = pd.read_parquet(snakemake.input.lesions)
+    folders = (snakemake.output.cases, montages, snakemake.output.viewer)
+    draw_cases(cases, extremes, predictions, look, *folders, lesions, snakemake.threads)

@@ -1,0 +1,111 @@
+"""Gather the scores of all cases of a cohort by one model, and assert that none is missing."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from posttx.errors import PostTxError
+from posttx.evaluation import SCHEMAS
+from posttx.logs import configure_logging
+from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_table
+from posttx.sources import find_predictions
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+logger = logging.getLogger(__name__)
+TABLES = {"metrics": CASE_METRICS, "lesions": LESIONS, "confusion": CONFUSION}
+
+
+def read_cases(files: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Read one table from the files of single cases; return it with the metadata that all files have in common."""
+    missing = [path for path in files if not path.is_file()]
+    if missing:
+        raise PostTxError(
+            f"{len(missing)} of {len(files)} cases have no scores",
+            remedy="Delete the cohort's folder in results/scored and run again",
+            file=missing[0],
+            code="EVA008",
+        )
+    schemas = [pq.read_schema(path) for path in files]
+    common: dict[str, str] | None = None
+    for schema in schemas:
+        entries = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+        common = entries if common is None else {key: v for key, v in common.items() if entries.get(key) == v}
+    table = ds.dataset([str(path) for path in files], schema=pa.unify_schemas(schemas), format="parquet").to_table()
+    return table.to_pandas(), {key: value for key, value in (common or {}).items() if key != "pandas"}
+
+
+def check_rows(table: pd.DataFrame, cases: Sequence[str], regions: Sequence[str]) -> None:
+    """Raise an error unless the table has exactly one row per case and region."""
+    expected = pd.MultiIndex.from_product([cases, regions])
+    found = pd.MultiIndex.from_frame(table[["case", "region"]])
+    if len(found) == len(expected) and not len(expected.difference(found)):
+        return
+    odd = expected.symmetric_difference(found)
+    raise PostTxError(
+        f"{len(found)} rows where {len(cases)} cases x {len(regions)} regions are expected; "
+        f"first difference: {tuple(odd[0]) if len(odd) else 'a row twice'}",
+        remedy="Delete the cohort's folder in results/scored and run again",
+        code="EVA008",
+    )
+
+
+def unknown_predictions(folder: str | Path, cohort: str, model: str, cases: Sequence[str]) -> pd.DataFrame:
+    """Return a warning per prediction file of a case that the cohort does not have, as rows of the findings table."""
+    rows = []
+    for path in find_predictions(folder, set(cases)).unknown:
+        message = f"model {model}: {path} is the prediction of no case of the cohort; it is not scored"
+        logger.warning("%s", message)
+        rows.append(
+            {
+                "severity": "warning",
+                "code": "EVA009",
+                "cohort": cohort,
+                "message": message,
+                "remedy": "Remove the file, or add the case to the cohort",
+            }
+        )
+    return pd.DataFrame(rows, columns=list(FINDINGS.columns))
+
+
+def gather_metrics(
+    cohort_table: str | Path,
+    outputs: Mapping[str, str | Path],
+    cohort: str,
+    model: str,
+    regions: Mapping[str, Sequence[int]],
+    folder: str | Path | None = None,
+) -> None:
+    """Write metrics, lesions, confusion (all cases) and findings (predictions of unknown cases in ``folder``)."""
+    people = read_table(cohort_table, COHORT).sort_values("case")
+    cases: list[Any] = people["case"].tolist()
+    for name, schema in TABLES.items():
+        root = Path(outputs[name]).with_suffix("")
+        files = [root / shard / f"{case}.parquet" for case, shard in zip(cases, people["shard"], strict=True)]
+        table, metadata = read_cases(files)
+        if name == "metrics":
+            check_rows(table, cases, list(regions))
+        write_table(table, schema, outputs[name], **metadata)
+        logger.info("%s: %d rows of %d cases", SCHEMAS[name], len(table), len(cases))
+    findings = unknown_predictions(folder, cohort, model, cases) if folder else None
+    empty = pd.DataFrame(columns=list(FINDINGS.columns))
+    write_table(empty if findings is None else findings, FINDINGS, outputs["findings"])
+
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    gather_metrics(
+        snakemake.input.cohort,
+        snakemake.output,
+        snakemake.wildcards.cohort,
+        snakemake.wildcards.model,
+        snakemake.params.regions,
+        snakemake.params.folder,
+    )

@@ -1,0 +1,77 @@
+"""Turn an nnU-Net ``summary.json`` into the tables that a scored model has."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from posttx.counts import rows_from_counts
+from posttx.files import digest_of, sha256_of
+from posttx.logs import configure_logging
+from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_rows, write_table
+from posttx.shards import shard_of
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+logger = logging.getLogger(__name__)
+
+
+def people_of(cohort_table: str | Path | None) -> dict[str, tuple[str, int]] | None:
+    """Return case -> (patient, timepoint) of a cohort that has cases of its own, else None."""
+    if not cohort_table:
+        return None
+    table = read_table(cohort_table, COHORT)
+    return {row["case"]: (row["patient"], int(row["timepoint"])) for row in table.to_dict("records")}
+
+
+def import_counts(
+    counts: str | Path,
+    cohort_table: str | Path | None,
+    outputs: Mapping[str, str | Path],
+    cohort: str,
+    model: str,
+    regions: Mapping[str, Sequence[int]],
+    shards: int,
+    voxel_mm3: float = 1.0,
+) -> None:
+    """Write metrics (all cases, and one file per case beside it), and lesions and confusion with no rows.
+
+    Counts know no lesions and no confusions: those tables are there so that what follows need not ask.
+    """
+    by_case = rows_from_counts(counts, regions, voxel_mm3, people_of(cohort_table))
+    who = {"cohort": cohort, "model": model}
+    metadata = {
+        "scheme": "counts",
+        "scheme_digest": digest_of(["counts", regions, voxel_mm3]),
+        "counts_file": Path(counts).name,
+        "counts_sha256": sha256_of(counts),
+        "voxel_mm3": str(voxel_mm3),
+    }
+    folder = Path(outputs["metrics"]).with_suffix("")
+    written = set()
+    for case, rows in by_case.items():
+        path = folder / shard_of(rows[0]["patient"], shards) / f"{case}.parquet"
+        write_rows([{**who, **row} for row in rows], "CASE_METRICS", path, metadata)
+        written.add(path)
+    for path in set(folder.glob("*/*.parquet")) - written:
+        path.unlink()
+    table = pd.DataFrame([{**who, **row} for case in sorted(by_case) for row in by_case[case]])
+    write_table(table.reindex(columns=list(CASE_METRICS.columns)), CASE_METRICS, outputs["metrics"], **metadata)
+    for name, schema in (("lesions", LESIONS), ("confusion", CONFUSION), ("findings", FINDINGS)):
+        write_table(pd.DataFrame(columns=list(schema.columns)), schema, outputs[name], **metadata)
+    logger.info("%d cases, %d rows from %s", len(by_case), len(table), counts)
+
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    import_counts(
+        snakemake.input.counts,
+        snakemake.input.get("cohort"),
+        snakemake.output,
+        snakemake.wildcards.cohort,
+        snakemake.wildcards.model,
+        **snakemake.params.settings,
+    )

@@ -1,0 +1,49 @@
+"""Ids of cases, and what a listing of cases is made of: rows, and the reasons why one cannot be used."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from posttx.errors import PostTxError
+
+MODALITIES = ("t1n", "t1c", "t2w", "t2f")
+IMAGE_COLUMNS = (*MODALITIES, "seg")
+CASE_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,198}[A-Za-z0-9])?")
+BRATS_ID = re.compile(r"(?P<patient>[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*-\d{5})-(?P<timepoint>\d{3})")
+# case, patient, timepoint, modality -> path
+Row = tuple[str, str, int, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason why a cohort cannot be used; ``code`` is a finding code."""
+
+    code: str
+    text: str
+
+
+def check_case_id(case: str, source: str | Path = "") -> str:
+    """Return ``case`` if it can safely name a file: letters, digits and ``_ . -`` inside, 200 characters at most."""
+    if not CASE_ID.fullmatch(case) or ".." in case:
+        raise PostTxError(
+            f"{case[:210]!r} is no case id",
+            remedy="Use letters, digits, '-', '_' and single '.', beginning and ending with a letter or digit",
+            file=source,
+            code="COH001",
+        )
+    return case
+
+
+def split_brats_id(case: str, source: str | Path = "") -> tuple[str, int]:
+    """Return (patient, timepoint) of ``<name>-<patient, 5 digits>-<timepoint, 3 digits>``."""
+    match = BRATS_ID.fullmatch(case)
+    if not match:
+        raise PostTxError(
+            f"{case[:210]!r} is not in the form BraTS-GLI-00005-100",
+            remedy="Rename folder and files, or describe the cohort by a sheet with case, patient and timepoint",
+            file=source,
+            code="COH001",
+        )
+    return match["patient"], int(match["timepoint"])

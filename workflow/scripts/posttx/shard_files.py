@@ -1,0 +1,26 @@
+"""The folder of a shard's predictions: its list of cases, and no file of a case that is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from posttx.files import write_text
+from posttx.nnunet import FILE_ENDING
+
+
+def write_case_list(path: str | Path, cases: Iterable[str]) -> None:
+    """Write the table ``case, file`` (tabs, files relative to its folder) of the cases whose predictions stand."""
+    lines = ["case\tfile", *(f"{case}\t{case}{FILE_ENDING}" for case in sorted(cases))]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def remove_others(folder: str | Path, cases: Iterable[str]) -> None:
+    """Remove predictions, and their stamps, of cases that the shard no longer holds."""
+    known = set(cases)
+    for path in Path(folder).glob(f"*{FILE_ENDING}"):
+        case = path.name.removesuffix(FILE_ENDING)
+        # A name with a leading dot is a file that somebody is writing or was killed while writing.
+        if case not in known or case.startswith("."):
+            path.unlink()
+            path.with_name(f".{case}.json").unlink(missing_ok=True)

@@ -1,0 +1,184 @@
+"""Segmentations from anywhere: which file is whose, whether its labels are labels, and onto the reference's grid."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from posttx.cases import MODALITIES
+from posttx.errors import PostTxError
+from posttx.nifti import Volume
+
+SEGMENTATION = re.compile(r"(?P<stem>.+?)(?:[-_]seg)?\.nii(?:\.gz)?")
+IMAGE = re.compile(rf".+(?:-(?:{'|'.join(MODALITIES)})|_\d{{4}})\.nii(?:\.gz)?")
+# Corners of two grids are the same point within this many voxels, as for the audit; headers store float32.
+CORNER_TOLERANCE = 0.05
+
+
+@dataclass
+class Found:
+    """What a folder of predictions holds: one file per case, files that claim the same case, files of nobody."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    repeated: dict[str, list[Path]] = field(default_factory=dict)
+    unknown: list[Path] = field(default_factory=list)
+
+
+def find_predictions(folder: str | Path, cases: Collection[str]) -> Found:
+    """Match the NIfTI files of ``folder`` (and of case folders one level down) to case ids.
+
+    ``<case>.nii.gz`` and ``<case>-seg.nii.gz`` are accepted, uncompressed too; images (``-t1c``, ``_0000``) and names
+    that begin with a dot or an underscore are passed over. A folder that does not exist raises an error.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PostTxError(
+            "the folder of predictions does not exist",
+            remedy="Set the model's `predictions` to it",
+            file=folder,
+            code="EVA001",
+        )
+    known, found = set(cases), Found()
+    claims: dict[str, list[Path]] = {}
+    for path in sorted([*folder.glob("*.nii*"), *folder.glob("*/*.nii*")]):
+        match = SEGMENTATION.fullmatch(path.name)
+        hidden = path.name.startswith((".", "_")) or (path.parent.name.startswith(".") and path.parent != folder)
+        if not match or hidden or IMAGE.fullmatch(path.name):
+            continue
+        whole = re.sub(r"\.nii(?:\.gz)?$", "", path.name)
+        case = whole if whole in known else match["stem"]
+        if case in known:
+            claims.setdefault(case, []).append(path)
+        else:
+            found.unknown.append(path)
+    found.files = {case: paths[0] for case, paths in claims.items() if len(paths) == 1}
+    found.repeated = {case: paths for case, paths in claims.items() if len(paths) > 1}
+    return found
+
+
+def label_array(volume: Volume, labels: Sequence[int], case: str = "") -> np.ndarray:
+    """Return the voxels as uint8, Fortran-ordered; anything but whole numbers of ``labels`` or 0 is an error.
+
+    Whole numbers stored as floating point are accepted: the field's tools write them.
+    """
+    data = volume.data
+    if data.dtype != np.uint8:
+        with np.errstate(invalid="ignore"):
+            whole = data.astype(np.uint8)
+        if not np.array_equal(whole, data):
+            raise _not_labels(data, labels, case, volume.path)
+        data = whole
+    if int(data.max(initial=0)) > max(labels):
+        raise _not_labels(data, labels, case, volume.path)
+    return np.asfortranarray(data)
+
+
+def _not_labels(data: np.ndarray, labels: Sequence[int], case: str, path: Path) -> PostTxError:
+    strangers = np.setdiff1d(np.unique(data), [0, *labels])
+    shown = ", ".join(f"{value:g}" for value in strangers[:5].tolist()) + (", ..." if strangers.size > 5 else "")
+    if data.dtype.kind == "f" and not all(float(value).is_integer() for value in strangers.tolist()):
+        return PostTxError(
+            f"the voxels are not labels: {strangers.size} values such as {shown}",
+            remedy="Give the label map, not probabilities or an interpolated map",
+            case=case,
+            file=path,
+            code="EVA004",
+        )
+    return PostTxError(
+        f"labels {shown} are not in the label scheme (0, {', '.join(map(str, labels))})",
+        remedy="Re-map the labels, or choose the scheme they belong to (`labels` in the config)",
+        case=case,
+        file=path,
+        code="EVA003",
+    )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Shape and affine (voxel indices to mm, RAS+) of a volume."""
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+
+
+def grid_of(volume: Volume) -> Grid:
+    """Return the grid of a volume."""
+    return Grid(volume.data.shape, volume.affine)
+
+
+@dataclass(frozen=True)
+class AxisMap:
+    """How to reorder and flip the axes of an array so that it is index-aligned with another grid."""
+
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+
+    def apply(self, data: np.ndarray) -> np.ndarray:
+        """Return a view of ``data`` in the target's axis order and directions."""
+        return data.transpose(self.axes)[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]
+
+
+IDENTITY = AxisMap((0, 1, 2), (False, False, False))
+
+
+def axis_map(source: Grid, target: Grid) -> AxisMap | None:
+    """Return the axis order and flips that map ``source`` onto ``target`` voxel for voxel; None for another grid.
+
+    Corners must meet within ``CORNER_TOLERANCE`` voxels.
+    """
+    try:
+        between = np.linalg.inv(target.affine) @ source.affine
+    except np.linalg.LinAlgError:
+        return None
+    axes = tuple(int(axis) for axis in np.abs(between[:3, :3]).argmax(axis=1))
+    if sorted(axes) != [0, 1, 2] or tuple(source.shape[axis] for axis in axes) != tuple(target.shape):
+        return None
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in source.shape], indexing="ij")).reshape(3, -1)
+    mapped = between[:3, :3] @ corners + between[:3, 3:]
+    flips = tuple(bool(between[row, axis] < 0) for row, axis in enumerate(axes))
+    expected = np.array(
+        [target.shape[row] - 1 - corners[axis] if flips[row] else corners[axis] for row, axis in enumerate(axes)]
+    )
+    if not np.all(np.abs(mapped - expected) <= CORNER_TOLERANCE):
+        return None
+    return AxisMap(axes, flips)  # type: ignore[arg-type]
+
+
+def alignment(prediction: Grid, reference: Grid, image: Grid | None = None, decision: str = "agree") -> AxisMap | None:
+    """Return how a prediction's array becomes index-aligned with the reference's; None where it lies on another grid.
+
+    ``decision`` is the audit's on the geometry of reference and images. Under ``trust_voxels`` the reference's array is
+    aligned with the images index by index and its affine is known to be wrong: a prediction that carries that same
+    affine was made from it and is index-aligned; one that lies on the images' grid is mapped there by its affine, and
+    so is index-aligned with the reference. Otherwise affines are right and map the prediction onto the reference.
+    """
+    direct = axis_map(prediction, reference)
+    if decision != "trust_voxels" or image is None or direct == IDENTITY:
+        return direct
+    onto_image = axis_map(prediction, image) if image.shape == reference.shape else None
+    return onto_image or direct
+
+
+def aligned(data: np.ndarray, mapping: AxisMap | None, prediction: Volume, reference: Grid, case: str) -> np.ndarray:
+    """Return ``data`` index-aligned with the reference, or raise an error that names both grids."""
+    if mapping is None:
+        shapes = f"{_shape(prediction.data.shape)} {prediction.orientation}, reference {_shape(reference.shape)}"
+        origin = ", ".join(f"{value:g}" for value in prediction.affine[:3, 3])
+        other = ", ".join(f"{value:g}" for value in reference.affine[:3, 3])
+        raise PostTxError(
+            f"the prediction lies on another grid than the reference ({shapes}; origins {origin} and {other} mm)",
+            remedy="Resample the prediction onto the case's original grid with nearest-neighbour interpolation, or set "
+            "`audit.geometry: trust_voxels` where headers are known to be wrong",
+            case=case,
+            file=prediction.path,
+            code="EVA002",
+        )
+    return data if mapping == IDENTITY else np.asfortranarray(mapping.apply(data))
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,112 @@
+"""Folds: grouped by patient, balanced by what the labels hold, and what a split by case alone would leak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from posttx.errors import PostTxError
+
+RESTARTS = 20
+NNUNET_SEED = 12345
+NNUNET_FOLDS = 5
+Split = dict[str, list[str]]
+
+
+def assign_folds(cases: pd.DataFrame, volumes: pd.DataFrame, folds: int, seed: int) -> dict[str, int]:
+    """Return case -> fold so that no patient is in two folds and the folds resemble each other.
+
+    ``cases`` has ``case`` and ``patient``; ``volumes`` is indexed by case with one column per label, in any unit. Folds
+    are balanced in the number of scans and, per label, in the number of scans that have it and in the summed cube root
+    of its volume (a lesion's diameter: the raw volume would let a few giants decide). Largest patients first, each to
+    the fold where the squared deviation from equal shares grows least; the best of ``RESTARTS`` orders is kept, so that
+    the answer depends on ``seed`` and the table alone, not on the order of its rows. More folds than patients is an
+    error.
+    """
+    ordered = cases.sort_values("case")
+    members = ordered.groupby("patient", sort=True)["case"].apply(list)
+    if folds > len(members):
+        raise PostTxError(
+            f"{len(members)} patients cannot be divided into {folds} folds",
+            remedy=f"Set models.<name>.train.folds to {len(members)} or fewer",
+        )
+    held = volumes.reindex(ordered["case"]).fillna(0.0)
+    values = held.to_numpy(dtype=float)
+    columns = np.column_stack([np.ones(len(values)), values > 0, np.cbrt(values)])
+    weights = pd.DataFrame(columns, index=held.index)
+    shares = weights.groupby(ordered.set_index("case")["patient"]).sum().loc[members.index].to_numpy(dtype=float)
+    shares = shares / (np.maximum(shares.sum(axis=0), 1e-12) / folds)
+    chosen = _balanced(shares, folds, np.random.default_rng(seed))
+    return {case: int(fold) for group, fold in zip(members, chosen, strict=True) for case in group}
+
+
+def _balanced(shares: np.ndarray, folds: int, random: np.random.Generator) -> np.ndarray:
+    best, least = np.zeros(len(shares), int), np.inf
+    for _ in range(RESTARTS):
+        # Noise on the size orders patients of like size differently, and leaves the large ones first.
+        order = np.argsort(-shares.sum(axis=1) * random.uniform(0.8, 1.25, len(shares)))
+        loads, chosen = np.zeros((folds, shares.shape[1])), np.zeros(len(shares), int)
+        counts = np.zeros(folds, int)
+        for rank, patient in enumerate(order):
+            growth = ((loads + shares[patient] - 1) ** 2 - (loads - 1) ** 2).sum(axis=1)
+            if folds - np.count_nonzero(counts) >= len(order) - rank:
+                growth = np.where(counts > 0, np.inf, growth)
+            fold = int(np.argmin(growth))
+            loads[fold] += shares[patient]
+            counts[fold] += 1
+            chosen[patient] = fold
+        deviation = float(((loads - 1) ** 2).sum())
+        if deviation < least - 1e-12:
+            best, least = chosen, deviation
+    return best
+
+
+def splits_of(folds: Mapping[str, int]) -> list[Split]:
+    """Return nnU-Net's form of case -> fold: per fold the cases to train on (``train``) and to hold out (``val``)."""
+    cases = sorted(folds)
+    return [
+        {"train": [c for c in cases if folds[c] != fold], "val": [c for c in cases if folds[c] == fold]}
+        for fold in range(max(folds.values(), default=-1) + 1)
+    ]
+
+
+def default_splits(cases: Sequence[str], folds: int = NNUNET_FOLDS) -> list[Split]:
+    """Return the split that nnU-Net makes when it finds none: k-fold over the sorted cases, blind to patients."""
+    from nnunetv2.utilities.crossval_split import generate_crossval_split
+
+    return generate_crossval_split(sorted(cases), seed=NNUNET_SEED, n_splits=folds)
+
+
+def leaked_cases(splits: Sequence[Split], patients: Mapping[str, str]) -> set[str]:
+    """Return the held-out cases whose fold trains on another scan of the same patient."""
+    leaked: set[str] = set()
+    for split in splits:
+        trained = {patients[case] for case in split["train"]}
+        leaked |= {case for case in split["val"] if patients[case] in trained}
+    return leaked
+
+
+def leaked_share(splits: Sequence[Split], patients: Mapping[str, str]) -> float:
+    """Return the share of held-out cases that ``leaked_cases`` names; NaN where nothing is held out."""
+    held_out = sum(len(split["val"]) for split in splits)
+    return len(leaked_cases(splits, patients)) / held_out if held_out else float("nan")
+
+
+def check_splits(splits: Sequence[Split], patients: Mapping[str, str]) -> None:
+    """Raise an error unless every case is held out exactly once and no patient crosses a fold's border."""
+    held_out = sorted(case for split in splits for case in split["val"])
+    if held_out != sorted(patients):
+        raise PostTxError("the folds do not hold out every case exactly once", remedy="Delete splits_final.json")
+    for fold, split in enumerate(splits):
+        if set(split["train"]) | set(split["val"]) != set(patients) or set(split["train"]) & set(split["val"]):
+            raise PostTxError(
+                f"fold {fold} does not divide the cases into two parts", remedy="Delete splits_final.json"
+            )
+    leaked = leaked_cases(splits, patients)
+    if leaked:
+        raise PostTxError(
+            f"{len(leaked)} held-out cases have another scan of their patient in training, such as {min(leaked)}",
+            remedy="Delete splits_final.json",
+        )

@@ -1,0 +1,105 @@
+"""Score all models on the cases of one shard; the reference of a case is read once."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from posttx.cases import MODALITIES
+from posttx.evaluation import SCHEMAS, CaseItem, Scoring, Target, score_case
+from posttx.files import write_text
+from posttx.logs import configure_logging
+from posttx.parallel import map_cases
+from posttx.schemas import COHORT, read_table
+from posttx.sources import find_predictions
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+logger = logging.getLogger(__name__)
+
+
+def case_items(
+    cohort: pd.DataFrame, shard: str, folders: Mapping[str, str], decisions: Mapping[str, str], references: bool = True
+) -> dict[str, CaseItem]:
+    """Return the cases of a shard with their prediction per model; ``folders`` maps model to its folder."""
+    rows = cohort[cohort["shard"] == shard]
+    found = {model: find_predictions(folder, set(cohort["case"])) for model, folder in folders.items()}
+    items = {}
+    for row in rows.to_dict("records"):
+        case = row["case"]
+        images = [row[name] for name in MODALITIES if isinstance(row[name], str)]
+        items[case] = CaseItem(
+            case=case,
+            patient=row["patient"],
+            timepoint=int(row["timepoint"]),
+            predictions={model: files.files.get(case) for model, files in found.items()},
+            repeated={model: files.repeated[case] for model, files in found.items() if case in files.repeated},
+            reference=Path(row["seg"]) if references and isinstance(row["seg"], str) else None,
+            image=Path(images[0]) if images else None,
+            decision=decisions.get(case, "agree"),
+        )
+    return items
+
+
+def clear_others(target: Target, models: Mapping[str, str], cases: Mapping[str, CaseItem]) -> None:
+    """Delete what earlier runs left in the shard's folders for cases that are no longer in it."""
+    for table in SCHEMAS:
+        for model in models:
+            for path in target.path(table, model, "x").parent.glob("*.parquet"):
+                if path.name.removesuffix(".parquet") not in cases:
+                    logger.info("removing %s: its case is no longer in the shard", path)
+                    path.unlink()
+
+
+def score_shard(
+    cohort_table: str | Path,
+    geometry: str | Path | None,
+    output: str | Path,
+    cohort: str,
+    shard: str,
+    settings: Mapping[str, Any],
+    workers: int = 1,
+) -> None:
+    """Write results/{metrics,lesions,confusion}/<cohort>/<model>/<shard>/<case>.parquet and, last, the list ``output``.
+
+    ``output`` is ``<results>/scored/<cohort>/<shard>.tsv``. ``settings``: ``folders`` (model -> folder of
+    predictions), ``regions`` (name -> integers), ``scheme``, ``tolerances``, ``missing``, ``snfh_dilation``,
+    ``references`` (False for a cohort that has none by its use). Every case is tried; the failed ones are named at the
+    end, together.
+    """
+    decisions: dict[str, str] = {}
+    if geometry:
+        table = pd.read_parquet(geometry, columns=["case", "decision"])
+        decisions = dict(zip(table["case"], table["decision"], strict=True))
+    scoring = Scoring(
+        settings["regions"],
+        settings["scheme"],
+        tuple(map(float, settings["tolerances"])),
+        settings["missing"],
+        settings.get("snfh_dilation", "executed"),
+    )
+    target = Target(Path(output).parents[2], cohort, shard)
+    items = case_items(
+        read_table(cohort_table, COHORT), shard, settings["folders"], decisions, settings.get("references", True)
+    )
+    clear_others(target, settings["folders"], items)
+    scored = map_cases(partial(score_case, scoring=scoring, target=target), items, workers, verb="scored")
+    lines = [f"{case}\t{model}\t{file}\n" for case, files in scored.items() for model, file in files.items()]
+    write_text(output, "case\tmodel\tfile\n" + "".join(lines))
+
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    score_shard(
+        snakemake.input.cohort,
+        snakemake.input.get("geometry"),
+        snakemake.output.scored,
+        snakemake.wildcards.cohort,
+        snakemake.wildcards.shard,
+        snakemake.params.settings,
+        snakemake.threads,
+    )

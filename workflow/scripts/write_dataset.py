@@ -1,0 +1,36 @@
+"""Describe the standardized train cohort to nnU-Net, without copying an image."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from posttx.cases import MODALITIES
+from posttx.files import write_json
+from posttx.logs import configure_logging
+from posttx.nnunet import dataset_json
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def write_dataset(
+    transforms: Sequence[str | Path], dataset: str | Path, labels: dict[str, int], extra_channels: Sequence[str]
+) -> None:
+    """Write nnU-Net's ``dataset.json`` for the cases of all ``transforms`` tables, which lie beside the images."""
+    folders: dict[str, str | Path] = {}
+    for path in map(Path, transforms):
+        folders |= dict.fromkeys(pd.read_parquet(path, columns=["case"])["case"], path.parent)
+    content = dataset_json(folders, [*MODALITIES, *extra_channels], labels, Path(dataset).parent)
+    write_json(dataset, content)
+
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    write_dataset(
+        snakemake.input.transforms,
+        snakemake.output.dataset,
+        snakemake.params.labels,
+        snakemake.params.extra_channels,
+    )

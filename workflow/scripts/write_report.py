@@ -1,0 +1,17 @@
+"""Write the report's page, and the viewer's beside it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from posttx.logs import configure_logging
+from posttx.report import write_report, write_viewer
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    settings = snakemake.params.settings
+    assets = Path(snakemake.scriptdir).parent / "report"
+    write_viewer(assets, snakemake.output.viewer, snakemake.output.library, settings)
+    write_report(snakemake.params.results, assets, snakemake.output.page, settings)

@@ -1,0 +1,312 @@
+"""nnU-Net's trainer with configurable length, checkpoints that survive a kill, and one line of progress per epoch.
+
+Found by nnU-Net through ``nnUNet_extTrainer``; ``posttx`` must be on ``PYTHONPATH``. Settings arrive as ``POSTTX_*``
+environment variables (``posttx.training.TrainingSettings``).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from datetime import datetime
+from pathlib import Path
+from time import monotonic, time
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch._dynamo import OptimizedModule
+
+from posttx.checkpoints import FINAL, LATEST, check_checkpoint, keep_as_latest, prepare_fold, write_checkpoint
+from posttx.errors import PostTxError
+from posttx.files import read_json
+from posttx.logs import configure_logging
+from posttx.nnunet import training_stamp
+from posttx.training import PROGRESS, REQUEUE, TrainingSettings, append_progress, rewind_progress
+from posttx.validation import validate_held_out
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class PostTxTrainer(nnUNetTrainer):
+    """Trains exactly as ``nnUNetTrainer`` does (loss, augmentation, schedule), but can be stopped at any iteration.
+
+    SIGTERM and SIGUSR1 write a checkpoint within the iteration and end the process with ``posttx.training.REQUEUE``.
+    The final validation is a stage of its own (``POSTTX_STAGE=validate``).
+    """
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's own signature, which it inspects)
+    ) -> None:
+        configure_logging()
+        self.settings = TrainingSettings.from_environment(os.environ)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise PostTxError(
+                "no CUDA device is available", remedy="Set models.<name>.train.device to cpu, or give a GPU"
+            )
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        settings = self.settings
+        self.num_epochs = settings.epochs
+        self.num_iterations_per_epoch = settings.iterations
+        self.num_val_iterations_per_epoch = settings.validation_iterations
+        self.initial_lr = settings.learning_rate
+        self.oversample_foreground_percent = settings.foreground
+        self.save_every = settings.checkpoint_epochs
+        # nnU-Net draws a 30 x 54 inch picture after every epoch; the report draws the curves of all folds.
+        self.logger.plot_progress_png = lambda folder: None
+        self._iteration = 0
+        self._losses: list[float] = []
+        self._random: dict[str, Any] | None = None
+        self._saved_at = monotonic()
+        self._stop_signal = 0
+        if device.type == "cpu":
+            # nnUNetv2_train has just taken every core of the machine, whatever the job was given.
+            torch.set_num_threads(settings.threads)
+        if settings.stage == "train":
+            self.print_to_log_file(prepare_fold(self.output_folder, self._stamp()))
+        seed = settings.seed + (fold if isinstance(fold, int) else 0)
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+
+    def initialize(self) -> None:
+        """Build network, optimiser and loss; on a CPU with channels last, which its convolutions prefer."""
+        super().initialize()
+        if self.device.type == "cpu":
+            self.network.to(memory_format=torch.channels_last_3d)
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+        """Return nnU-Net's SGD, or AdamW under the same polynomial schedule."""
+        if self.settings.optimizer == "sgd":
+            return super().configure_optimizers()
+        if self.settings.optimizer != "adamw":
+            raise PostTxError(f"there is no optimizer {self.settings.optimizer!r}", remedy="Use sgd or adamw")
+        optimizer = torch.optim.AdamW(self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay)
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def _stamp(self) -> dict[str, str]:
+        data = Path(self.preprocessed_dataset_folder)
+        marker = data.parent / "markers" / f"{data.name}.json"
+        return training_stamp(
+            self.plans_manager.plans,
+            self.dataset_json,
+            self._split(),
+            read_json(marker) if marker.is_file() else {},
+            {"trainer": type(self).__name__, "configuration": self.configuration_name, **self.settings.stamped()},
+        )
+
+    def _split(self) -> dict[str, Any]:
+        path = Path(self.preprocessed_dataset_folder_base) / "splits_final.json"
+        if self.fold == "all":
+            return {}
+        if not path.is_file():
+            raise PostTxError("the folds are not written yet", remedy="Run write_splits first", file=path)
+        splits = read_json(path)
+        if not 0 <= self.fold < len(splits):
+            raise PostTxError(
+                f"there is no fold {self.fold}: the file holds folds 0 to {len(splits) - 1}",
+                remedy="Train one of these; nnU-Net would have split at random instead",
+                file=path,
+            )
+        return splits[self.fold]
+
+    def do_split(self) -> tuple[list[str], list[str]]:
+        """Return the cases of the fold to train on and to hold out; an unknown fold is an error, not a random split."""
+        self._split()
+        return super().do_split()
+
+    @staticmethod
+    def get_training_transforms(*args: Any, **kwargs: Any) -> Any:
+        """Return nnU-Net's augmentation without its timing of two convolutions, which ends differently every time."""
+        transforms = nnUNetTrainer.get_training_transforms(*args, **kwargs)
+        for transform in transforms.transforms:
+            inner = getattr(transform, "transform", transform)
+            if hasattr(inner, "benchmark"):
+                inner.benchmark = False
+        return transforms
+
+    def run_training(self) -> None:
+        """Train from where the checkpoint stands to the last epoch, or until a signal asks for the end."""
+        self.on_train_start()
+        if self._random is not None:
+            # Starting the loaders drew a batch: what follows must not depend on it.
+            _set_random_state(self._random)
+            self._random = None
+        rewind_progress(self._progress_file(), self.current_epoch, self._logged_rows())
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._on_signal)
+        self._saved_at = monotonic()
+        while self.current_epoch < self.num_epochs:
+            self._run_epoch()
+        self.on_train_end()
+
+    def _run_epoch(self) -> None:
+        if self._iteration == 0:
+            self.on_epoch_start()
+            self.on_train_epoch_start()
+        else:
+            self.network.train()
+        while self._iteration < self.num_iterations_per_epoch:
+            step = self.train_step(self._next(self.dataloader_train))
+            self._losses.append(float(step["loss"]))
+            self._iteration += 1
+            self._pause()
+        before_validation = _random_state()
+        self.on_train_epoch_end([{"loss": np.asarray(loss)} for loss in self._losses])
+        with torch.no_grad():
+            self.on_validation_epoch_start()
+            outputs = []
+            for _ in range(self.num_val_iterations_per_epoch):
+                outputs.append(self.validation_step(self._next(self.dataloader_val)))
+                if self._stop_signal:
+                    self._leave(before_validation)
+            self.on_validation_epoch_end(outputs)
+        self.on_epoch_end()
+
+    def _next(self, loader: Any) -> dict[str, Any]:
+        try:
+            return next(loader)
+        except RuntimeError:
+            # The signal that asks us to stop is often sent to our loader processes too, and they just die.
+            if self._stop_signal:
+                self._leave(_random_state())
+            raise
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._stop_signal = number
+
+    def _pause(self) -> None:
+        if self._stop_signal:
+            self._leave(_random_state())
+        if monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
+            self.save_checkpoint(str(Path(self.output_folder) / LATEST))
+
+    def _leave(self, random_state: dict[str, Any]) -> None:
+        name = signal.Signals(self._stop_signal).name
+        self._random = random_state
+        self.save_checkpoint(str(Path(self.output_folder) / LATEST))
+        self.print_to_log_file(
+            f"{name}: stopped in epoch {self.current_epoch} after iteration {self._iteration}; resume me"
+        )
+        raise SystemExit(REQUEUE)
+
+    def on_epoch_end(self) -> None:
+        """Write the epoch's line of progress, then let nnU-Net log and keep its checkpoints."""
+        self._iteration, self._losses = 0, []
+        append_progress(self._progress_file(), self._progress_row())
+        super().on_epoch_end()
+        if monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
+            self.current_epoch -= 1
+            self.save_checkpoint(str(Path(self.output_folder) / LATEST))
+            self.current_epoch += 1
+
+    def on_train_end(self) -> None:
+        """Write the final checkpoint, and keep the last one until the workflow has noted the fold as finished."""
+        super().on_train_end()
+        keep_as_latest(Path(self.output_folder) / FINAL)
+
+    def _progress_file(self) -> Path:
+        return Path(self.output_folder) / PROGRESS
+
+    def _progress_row(self) -> dict[str, Any]:
+        seconds = time() - self.logger.get_value("epoch_start_timestamps", step=-1)
+        on_gpu = self.device.type == "cuda"
+        return {
+            **self._logged_row(self.current_epoch),
+            "epochs": self.num_epochs,
+            "seconds": seconds,
+            "eta_seconds": seconds * (self.num_epochs - self.current_epoch - 1),
+            "gpu_memory_mb": torch.cuda.max_memory_allocated(self.device) / 2**20 if on_gpu else None,
+            "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+        }
+
+    def _logged_row(self, epoch: int) -> dict[str, Any]:
+        values = {key: self.logger.get_value(key, step=epoch) for key in ("train_losses", "val_losses", "lrs")}
+        names = {value: name for name, value in self.dataset_json["labels"].items()}
+        return {
+            "epoch": epoch,
+            "train_loss": values["train_losses"],
+            "val_loss": values["val_losses"],
+            "regions": [str(names.get(label, label)) for label in self.label_manager.foreground_labels],
+            "pseudo_dice": list(self.logger.get_value("dice_per_class_or_region", step=epoch)),
+            "lr": values["lrs"],
+        }
+
+    def _logged_rows(self) -> list[dict[str, Any]]:
+        return [self._logged_row(epoch) for epoch in range(self.current_epoch)]
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Write a checkpoint whole or not at all, with what is needed to go on as if nothing had happened.
+
+        A failure costs a warning while training can go on, and is an error for the final checkpoint.
+        """
+        if self.local_rank != 0 or self.disable_checkpointing:
+            return
+        module = self.network.module if self.is_ddp else self.network
+        module = module._orig_mod if isinstance(module, OptimizedModule) else module
+        checkpoint = {
+            "network_weights": module.state_dict(),
+            "optimizer_state": self.optimizer.state_dict(),
+            "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
+            "logging": self.logger.get_checkpoint(),
+            "_best_ema": self._best_ema,
+            # nnU-Net saves after an epoch, before it counts it; within an epoch the same one goes on.
+            "current_epoch": self.current_epoch + (self._iteration == 0),
+            "init_args": self.my_init_kwargs,
+            "trainer_name": type(self).__name__,
+            "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
+            "posttx": {
+                "iteration": self._iteration,
+                "losses": self._losses,
+                "random": self._random or _random_state(),
+                "elapsed": time() - self.logger.get_value("epoch_start_timestamps", step=-1),
+            },
+        }
+        try:
+            write_checkpoint(filename, lambda beside: torch.save(checkpoint, beside))
+            if Path(filename).name == LATEST:
+                self._saved_at = monotonic()
+        except PostTxError as error:
+            if Path(filename).name == FINAL:
+                raise
+            self.print_to_log_file(f"WARNING: {error}")
+
+    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
+        """Load a checkpoint whose digest is on record; anything else is refused before it is read."""
+        check_checkpoint(str(filename_or_checkpoint))
+        super().load_checkpoint(filename_or_checkpoint)
+        state = torch.load(filename_or_checkpoint, map_location="cpu", weights_only=False, mmap=True)["posttx"]
+        self._iteration, self._losses, self._random = state["iteration"], list(state["losses"]), state["random"]
+        if self._iteration:
+            # The waiting between two attempts is no part of the epoch's time.
+            self.logger.local_logger.my_fantastic_logging["epoch_start_timestamps"][-1] = time() - state["elapsed"]
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Predict the held-out cases in the validation stage; after a training, do nothing."""
+        if self.settings.stage == "validate":
+            validate_held_out(self, self.settings.mirroring)
+
+
+def _random_state() -> dict[str, Any]:
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
