@@ -15,6 +15,7 @@ include: "workflow/rules/phantom.smk"
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/standardize.smk"
+include: "workflow/rules/plan.smk"
 include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/predict.smk"
@@ -39,6 +40,7 @@ rule all:
     default_target: True
     input:
         rules.write_report.output,
+        [f"<results>/tables/plans/{plans}.parquet" for plans in PLANS],
 
 
 rule audit:

@@ -36,7 +36,7 @@ def snakemake(directory: Path, *arguments: str, config: dict | None = None, time
     directory.mkdir(parents=True, exist_ok=True)
     files = []
     if config is not None:
-        (directory / "test_config.yaml").write_text(yaml.safe_dump(config))
+        (directory / "test_config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         files = ["--configfile", str(directory / "test_config.yaml")]
     command = [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", directory, *files, *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

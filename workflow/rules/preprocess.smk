@@ -1,4 +1,4 @@
-"""From standardized cases to what nnU-Net trains on: dataset, folds, fingerprint, plan, preprocessed data."""
+"""From standardized cases to what nnU-Net trains on: dataset, folds, fingerprint, preprocessed data."""
 
 
 rule write_dataset:
@@ -85,41 +85,6 @@ rule extract_fingerprint:
         """
 
 
-rule plan_experiment:
-    """Let nnU-Net plan patch, batch and network, then write the config's changes into the plan."""
-    input:
-        dataset="<raw>/dataset.json",
-        fingerprint="<preprocessed>/dataset_fingerprint.json",
-    output:
-        plans="<preprocessed>/{plans}.json",
-    log:
-        "<logs>/plan_experiment/{plans}.log",
-    benchmark:
-        "<benchmarks>/plan_experiment/{plans}.tsv"
-    conda:
-        "../../envs/nnunet.yaml"
-    resources:
-        mem_mb=4_000,
-        runtime="1h",
-    params:
-        raw=subpath(input.dataset, ancestor=2),
-        preprocessed=subpath(output.plans, ancestor=2),
-        dataset=lookup("dataset/id", within=config),
-        planner=planner_of,
-        overrides=overrides_of,
-        configuration="3d_fullres",
-    message:
-        "Planning {wildcards.plans} with {params.planner}."
-    shell:
-        """
-        exec >{log} 2>&1
-        export nnUNet_raw={params.raw:q} nnUNet_preprocessed={params.preprocessed:q} nnUNet_results={params.raw:q}
-        export OMP_NUM_THREADS={threads} nnUNet_n_proc_DA={threads} nnUNet_def_n_proc={threads}
-        nnUNetv2_plan_experiment -d {params.dataset} -pl {params.planner} -overwrite_plans_name {wildcards.plans}
-        python "$POSTTX_WORKFLOW/scripts/customize_plan.py" {output.plans:q} {params.configuration} {params.overrides:q}
-        """
-
-
 rule preprocess_dataset:
     """Let nnU-Net crop, normalise and resample the train cohort."""
     input:
@@ -154,26 +119,3 @@ rule preprocess_dataset:
         python "$POSTTX_WORKFLOW/scripts/mark_preprocessed.py" {input.dataset:q} \
             {params.preprocessed:q}/{params.name}/{wildcards.plans}_{wildcards.configuration} {output.marker:q}
         """
-
-
-rule check_plan:
-    """Compare the plan with the published one; differences are reported."""
-    input:
-        plans="<preprocessed>/{plans}.json",
-    output:
-        table="<results>/tables/plans/{plans}.parquet",
-    log:
-        "<logs>/check_plan/{plans}.log",
-    benchmark:
-        "<benchmarks>/check_plan/{plans}.tsv"
-    conda:
-        "../../envs/base.yaml"
-    resources:
-        mem_mb=1_000,
-        runtime=10,
-    params:
-        configuration="3d_fullres",
-    message:
-        "Comparing {wildcards.plans} with the published plan."
-    script:
-        "../scripts/check_plan.py"

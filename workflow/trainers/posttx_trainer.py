@@ -283,7 +283,7 @@ class PostTxTrainer(nnUNetTrainer):
         """Load a checkpoint whose digest is on record; anything else is refused before it is read."""
         check_checkpoint(str(filename_or_checkpoint))
         super().load_checkpoint(filename_or_checkpoint)
-        state = torch.load(filename_or_checkpoint, map_location="cpu", weights_only=False, mmap=True)["posttx"]
+        state = torch.load(str(filename_or_checkpoint), map_location="cpu", weights_only=False, mmap=True)["posttx"]
         self._iteration, self._losses, self._random = state["iteration"], list(state["losses"]), state["random"]
         if self._iteration:
             # The waiting between two attempts is no part of the epoch's time.
