@@ -2,7 +2,7 @@
 
 import pytest
 
-from conftest import ROOT, brats_ids, empty_cohort, snakemake
+from workflow_runs import ROOT, brats_ids, empty_cohort, snakemake
 
 TRAIN = {"nnunet": {"train": {"device": "cpu", "epochs": 1}}}
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import yaml
 
-from conftest import ROOT, snakemake
+from workflow_runs import ROOT, snakemake
 
 
 @pytest.fixture(scope="module")
