@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posttx.agreement import among, carry, eta_squared, flat_places, label_points, unravel
-from posttx.geometry import Grid, displacement, head_findings, majority_grid, same_grid, valid_affine
+from posttx.geometry import head_findings, majority_grid, valid_affine
+from posttx.grid import Grid, displacement, same_grid
 
 LAS = np.diag([-1.0, 1.0, 1.0, 1.0])
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from posttx.agreement import among, carry, unravel
 from posttx.findings import Finding
-from posttx.geometry import Grid
+from posttx.grid import Grid
 from posttx.images import Image, Normal, normal_of, sample_places
 from posttx.label_audit import Reference
 from posttx.readings import Geometry

@@ -11,7 +11,8 @@ from posttx.appearance import Appearance, label_evidence, mask_findings, outside
 from posttx.cases import MODALITIES
 from posttx.errors import PostTxError
 from posttx.findings import Finding, from_error
-from posttx.geometry import Grid, file_findings, grid_of, head_findings, valid_affine
+from posttx.geometry import file_findings, head_findings, valid_affine
+from posttx.grid import Grid, grid_of
 from posttx.images import Image
 from posttx.intensity import intensity_findings, intensity_row, summarise
 from posttx.label_audit import STRANGE_LABELS, Reference, read_reference, speck_findings

@@ -2,66 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-import nibabel as nib
 import numpy as np
 
 from posttx.findings import Finding
+from posttx.grid import TOLERANCE_VOXELS, Grid, displacement, grid_of, same_grid
 from posttx.nifti import Volume
 
-SAME_GRID_VOXELS = 0.05
 SPACING_MM = (0.05, 20.0)
 FIELD_MM = (100.0, 400.0)
 ANISOTROPIC = 2.0
 BRAIN_LITRES = 2.6
 BORDER_MM2 = 200.0
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Shape and affine of a volume without its voxels."""
-
-    shape: tuple[int, ...]
-    affine: np.ndarray
-
-    @property
-    def spacing(self) -> np.ndarray:
-        """Return the voxel edges in mm along i, j, k."""
-        return np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
-
-    @property
-    def orientation(self) -> str:
-        """Return the axis codes, such as ``LAS``."""
-        return "".join(code or "?" for code in nib.aff2axcodes(self.affine))
-
-    @property
-    def voxel_mm3(self) -> float:
-        """Return the volume of a voxel in mm³."""
-        return float(abs(np.linalg.det(self.affine[:3, :3])))
-
-
-def grid_of(volume: Volume) -> Grid:
-    """Return the grid of a volume."""
-    return Grid(tuple(volume.data.shape), volume.affine)
-
-
-def corners(shape: tuple[int, ...]) -> np.ndarray:
-    """Return the eight corner voxels of a volume as an (8, 4) array of homogeneous indices."""
-    return np.array([(*corner, 1) for corner in itertools.product(*((0, n - 1) for n in shape))], float)
-
-
-def displacement(a: np.ndarray, b: np.ndarray, shape: tuple[int, ...]) -> float:
-    """Return by how many mm two affines place the corners of a volume differently, at most."""
-    difference = corners(shape) @ (a - b).T
-    return float(np.sqrt((difference[:, :3] ** 2).sum(axis=1)).max())
-
-
-def same_grid(a: Grid, b: Grid) -> bool:
-    """Say whether two grids have one shape and agree to a twentieth of a voxel at every corner."""
-    return a.shape == b.shape and displacement(a.affine, b.affine, a.shape) <= SAME_GRID_VOXELS * float(a.spacing.min())
 
 
 def valid_affine(affine: np.ndarray) -> bool:
@@ -91,7 +44,7 @@ def file_findings(volume: Volume, cohort: str, case: str, modality: str) -> list
         add("GEO006", "neither sform nor qform is set")
     elif sform and qform:
         apart = displacement(header.get_sform(), header.get_qform(), grid.shape)
-        if apart > SAME_GRID_VOXELS * float(grid.spacing.min()):
+        if apart > TOLERANCE_VOXELS * float(grid.spacing.min()):
             add("GEO005", f"qform and sform place a corner {apart:.2f} mm apart; the sform is used")
     spacing, extent = grid.spacing, grid.spacing * grid.shape
     if spacing.max() / spacing.min() > ANISOTROPIC:

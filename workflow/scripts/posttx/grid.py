@@ -15,7 +15,7 @@ from scipy import ndimage
 from posttx.errors import PostTxError
 from posttx.nifti import Volume
 
-# Two grids are one when no corner differs by more than this, in voxels, as for the audit: headers round to about 1e-3.
+# Two grids are one when no corner differs by more than this part of the shortest voxel edge: headers round to 1e-3.
 TOLERANCE_VOXELS = 0.05
 # A voxel edge this close to the asked one is left alone: below half a voxel over a whole head, so no voxel is due.
 TOLERANCE_SPACING = 1e-3
@@ -26,7 +26,7 @@ INTERPOLATION = {"linear": 1, "cubic": 3}
 class Grid:
     """Where voxels lie: ``affine`` maps indices (i, j, k) below ``shape`` to mm in RAS+ world space."""
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     affine: np.ndarray
 
     @property
@@ -39,6 +39,11 @@ class Grid:
         """Return the axis codes, such as ``LAS``."""
         return "".join(code or "?" for code in nib.aff2axcodes(self.affine))
 
+    @property
+    def voxel_mm3(self) -> float:
+        """Return the volume of a voxel in mm³."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
 
 def grid_of(volume: Volume) -> Grid:
     """Return the grid of a volume as its header gives it."""
@@ -46,11 +51,17 @@ def grid_of(volume: Volume) -> Grid:
     return Grid((i, j, k), np.asarray(volume.affine, float))
 
 
+def displacement(a: np.ndarray, b: np.ndarray, shape: tuple[int, ...]) -> float:
+    """Return by how many mm two affines place the corners of a volume differently, at most."""
+    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, n - 1) for n in shape))], float)
+    difference = corners @ (a - b).T
+    return float(np.sqrt((difference[:, :3] ** 2).sum(axis=1)).max())
+
+
 def same_grid(one: Grid, other: Grid) -> bool:
     """Tell whether two grids have the same shape and their corners agree within ``TOLERANCE_VOXELS``."""
-    if one.shape != other.shape:
-        return False
-    return _largest_shift(_index_map(one, other) - np.eye(4), other.shape) < TOLERANCE_VOXELS
+    tolerance = TOLERANCE_VOXELS * float(one.spacing.min())
+    return one.shape == other.shape and displacement(one.affine, other.affine, one.shape) <= tolerance
 
 
 def standard_grid(grid: Grid, orientation: str, spacing: float) -> Grid:
@@ -65,7 +76,7 @@ def standard_grid(grid: Grid, orientation: str, spacing: float) -> Grid:
     )
     affine = grid.affine @ nib.orientations.inv_ornt_aff(turn, grid.shape)
     order = np.argsort(turn[:, 0])
-    turned = Grid(tuple(int(grid.shape[axis]) for axis in order), affine)  # type: ignore[arg-type]
+    turned = Grid(tuple(int(grid.shape[axis]) for axis in order), affine)
     scale = spacing / turned.spacing
     if np.all(np.abs(scale - 1) < TOLERANCE_SPACING):
         return turned
@@ -197,7 +208,7 @@ def _shape_text(grid: Grid) -> str:
     return "x".join(map(str, grid.shape))
 
 
-def _shape_from(text: str) -> tuple[int, int, int]:
+def _shape_from(text: str) -> tuple[int, ...]:
     i, j, k = map(int, text.split("x"))
     return i, j, k
 
@@ -207,7 +218,7 @@ def _index_map(source: Grid, target: Grid) -> np.ndarray:
     return np.linalg.solve(source.affine, target.affine)
 
 
-def _largest_shift(matrix: np.ndarray, shape: tuple[int, int, int]) -> float:
+def _largest_shift(matrix: np.ndarray, shape: tuple[int, ...]) -> float:
     corners = np.array([(*corner, 1) for corner in itertools.product(*((0, n - 1) for n in shape))], float)
     return float(np.abs((corners @ matrix.T)[:, :3]).max())
 
@@ -225,7 +236,7 @@ def _exact_map(source: Grid, target: Grid) -> np.ndarray | None:
     return whole.astype(int)
 
 
-def _copied(data: np.ndarray, exact: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def _copied(data: np.ndarray, exact: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return ``data[exact @ index]`` for every index below ``shape``: a view where all of them exist, else 0 padded."""
     axes = [int(np.flatnonzero(exact[:3, axis])[0]) for axis in range(3)]
     take, put = [], []
@@ -264,9 +275,7 @@ def _interpolated(data: np.ndarray, source: Grid, target: Grid, order: int) -> n
     )
 
 
-def _axis_by_axis(
-    data: np.ndarray, lines: list[tuple[float, float]], shape: tuple[int, int, int], order: int
-) -> np.ndarray:
+def _axis_by_axis(data: np.ndarray, lines: list[tuple[float, float]], shape: tuple[int, ...], order: int) -> np.ndarray:
     """Interpolate index * factor + shift, of ``lines``, along each axis: several times faster than a general map."""
     if order > 1:
         factors, shifts = zip(*lines, strict=True)
@@ -327,8 +336,8 @@ def _share(data: np.ndarray, value: Any, box: Box, source: Grid, target: Grid) -
     where = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
     if np.any(high <= low):
         return where, np.zeros(tuple(np.maximum(high - low, 0)), np.float32)
-    near = Grid(tuple(s.stop - s.start for s in box), _moved(source.affine, [s.start for s in box]))  # type: ignore[arg-type]
-    far = Grid(tuple(int(n) for n in high - low), _moved(target.affine, low))  # type: ignore[arg-type]
+    near = Grid(tuple(s.stop - s.start for s in box), _moved(source.affine, [s.start for s in box]))
+    far = Grid(tuple(int(n) for n in high - low), _moved(target.affine, low))
     return where, _interpolated((data[box] == value).astype(np.float32), near, far, 1)
 
 

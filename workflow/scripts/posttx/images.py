@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from posttx.geometry import Grid
+from posttx.grid import Grid
 from posttx.heads import Head
 from posttx.intensity import ImageStats
 

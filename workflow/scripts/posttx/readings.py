@@ -10,7 +10,8 @@ import numpy as np
 
 from posttx.agreement import READINGS, carry, eta_squared, grey_groups, label_points, score, unravel
 from posttx.findings import Finding
-from posttx.geometry import Grid, majority_grid, same_grid
+from posttx.geometry import majority_grid
+from posttx.grid import Grid, same_grid
 from posttx.images import Image, sample_places
 from posttx.label_audit import Reference
 
