@@ -1,3 +1,6 @@
+"""Tables of a model on a cohort, and models compared."""
+
+
 rule make_tables:
     """Make the report's tables of one model on one cohort, with bootstrap intervals over patients."""
     input:

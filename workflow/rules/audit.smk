@@ -1,4 +1,4 @@
-# What is wrong with the data, told before a GPU is spent on it.
+"""What is wrong with the data, told before a GPU is spent on it."""
 
 
 rule audit_shard:

@@ -1,3 +1,6 @@
+"""Scores of every case, gathered by model."""
+
+
 rule score_shard:
     """Score all models on the cases of one shard, each reference read once; one Parquet per case and model."""
     input:

@@ -1,4 +1,4 @@
-# From files to the table of a cohort.
+"""From files to the table of a cohort."""
 
 
 rule scan_cohort:

@@ -1,4 +1,4 @@
-# Phantom cohorts: scans made from a seed, where a cohort of the configuration says `phantom`.
+"""Phantom cohorts: scans made from a seed, where a cohort of the configuration says `phantom`."""
 
 
 rule make_phantom_case:

@@ -1,3 +1,6 @@
+"""The page, and the viewer beside it."""
+
+
 rule write_report:
     """Write the report: one page with every table and figure, which opens from disk with no network."""
     input:

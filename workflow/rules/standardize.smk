@@ -1,3 +1,6 @@
+"""One orientation, voxel size and intensity range."""
+
+
 rule standardize_shard:
     """Bring the cases of a shard to one orientation, voxel size and intensity range; images and labels are undeclared, so that none is deleted before it is replaced."""
     input:
