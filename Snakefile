@@ -27,21 +27,12 @@ include: "workflow/rules/provenance.smk"
 include: "workflow/rules/report.smk"
 
 
-localrules:
-    all,
-    audit,
-    train,
-    predict,
-    evaluate,
-    report,
-
-
 rule all:
     """Make the report and everything it rests on."""
     default_target: True
     input:
         rules.write_report.output,
-        [f"<results>/tables/plans/{plans}.parquet" for plans in PLANS],
+        all_plan_checks(),
 
 
 rule audit:
@@ -53,28 +44,19 @@ rule audit:
 rule train:
     """Go as far as the trained folds of all models."""
     input:
-        [
-            f"<trained>/{model_folder(model)}/fold_{fold}/checkpoint_final.pth"
-            for model in TRAINED
-            for fold in range(FOLDS)
-        ],
+        all_checkpoints(),
 
 
 rule predict:
     """Go as far as the segmentations of all cohorts by all models trained here."""
     input:
-        [
-            f"<results>/predictions/{cohort}/{model}/{shard}/_cases.tsv"
-            for cohort in IMAGE_COHORTS
-            for model in TRAINED
-            for shard in shards_of(cohort)
-        ],
+        all_predictions(),
 
 
 rule evaluate:
     """Go as far as the scores of all models on all cohorts."""
     input:
-        [f"<results>/metrics/{cohort}/{model}.parquet" for cohort in CASES for model in models_of(cohort)],
+        all_metrics(),
 
 
 rule report:

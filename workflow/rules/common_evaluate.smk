@@ -86,3 +86,8 @@ def counts_settings():
         "shards": config["shards"],
         "voxel_mm3": config["evaluation"]["counts_voxel_mm3"],
     }
+
+
+def all_metrics():
+    """Return the gathered scores of all models on all cohorts."""
+    return [f"<results>/metrics/{cohort}/{model}.parquet" for cohort in CASES for model in models_of(cohort)]

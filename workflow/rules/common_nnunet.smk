@@ -82,3 +82,27 @@ def fold_files(name):
         return [f"{folder}/fold_{fold}/{name}" for fold in range(FOLDS)]
 
     return files
+
+
+def all_checkpoints():
+    """Return the final checkpoints of all folds of all models trained here."""
+    return [
+        f"<trained>/{model_folder(model)}/fold_{fold}/checkpoint_final.pth"
+        for model in TRAINED
+        for fold in range(FOLDS)
+    ]
+
+
+def all_plan_checks():
+    """Return the comparisons of all plans with the published one."""
+    return [f"<results>/tables/plans/{plans}.parquet" for plans in PLANS]
+
+
+def all_predictions():
+    """Return the lists of segmented cases of all shards of all cohorts by all models trained here."""
+    return [
+        f"<results>/predictions/{cohort}/{model}/{shard}/_cases.tsv"
+        for cohort in IMAGE_COHORTS
+        for model in TRAINED
+        for shard in shards_of(cohort)
+    ]

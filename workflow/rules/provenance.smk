@@ -4,7 +4,7 @@
 rule write_provenance:
     """Record versions, code, configuration, hardware and seeds of the run that made the scores."""
     input:
-        metrics=[f"<results>/metrics/{cohort}/{model}.parquet" for cohort in CASES for model in models_of(cohort)],
+        metrics=all_metrics(),
     output:
         record="<results>/provenance.json",
     log:
