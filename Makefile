@@ -28,7 +28,7 @@ demo: $(READY) ## Run the whole workflow on the phantom cohort (CPU, minutes) in
 	@echo 'PostTx: running the demo; progress below, results in $(DEMO)/results ...'
 	@$(BIN)/snakemake --workflow-profile profiles/demo --directory $(DEMO)
 	@echo
-	@echo 'PostTx: the report is $(CURDIR)/$(DEMO)/results/report/index.html'
+	@echo 'PostTx: the report is $(abspath $(DEMO))/results/report/index.html'
 
 progress: ## Show where the folds of RESULTS=results stand, live until all are done (ONCE=1: once)
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) workflow/scripts/show_progress.py $(RESULTS) $(if $(ONCE),--once)
