@@ -108,7 +108,7 @@ def test_a_valid_config_passes():
         (lambda c: c["cohorts"]["a"].update(sheet="s"), "give one of path, sheet"),
         (lambda c: c["cohorts"]["b"].pop("path"), "give one of path, sheet, phantom"),
         (lambda c: c["models"].update(n={"train": dict(TRAIN)}), "are the same training"),
-        (lambda c: c["models"]["m"]["train"].update(trainer="nnUNetTrainer", epochs=3), "always trains 1000"),
+        (lambda c: c["models"]["m"]["train"].update(trainer="nnUNetTrainerNoMirroring"), "that nothing verifies"),
         (lambda c: c["models"].update(n={"predictions": {"zz": "p"}}), "there is no cohort 'zz'"),
         (lambda c: c["standardize"].update(clip_percentiles=[50, 50]), "clip_percentiles"),
     ],
@@ -158,6 +158,8 @@ def test_models_on_a_cohort():
 def test_names_of_nnunet_folders():
     assert configuration.dataset_folder({"dataset": {"id": 7, "name": "X"}}) == "Dataset007_X"
     assert configuration.model_folder(TRAIN) == "PostTxTrainer__nnUNetPlans__3d_fullres"
+    assert configuration.model_folder({**TRAIN, "trainer": "nnUNetTrainer"}) == configuration.model_folder(TRAIN)
+    assert configuration.model_folder({**TRAIN, "trainer": "MyPostTxTrainer"}).startswith("MyPostTxTrainer__")
     changed = configuration.plans_name({**TRAIN, "plan": {"batch_size": 4}})
     assert re.fullmatch(r"nnUNetPlans_[0-9a-f]{8}", changed)
     assert changed != configuration.plans_name({**TRAIN, "plan": {"batch_size": 5}})

@@ -90,8 +90,11 @@ def _model_problems(config: Mapping[str, Any]) -> list[str]:
         if folder in folders:
             problems.append(f"models {folders[folder]} and {name} are the same training ({folder})")
         folders[folder] = name
-        if settings["trainer"] == "nnUNetTrainer" and settings["epochs"] != 1000:
-            problems.append(f"models.{name}: nnUNetTrainer always trains 1000 epochs; use PostTxTrainer for others")
+        if not is_resumable(settings["trainer"]):
+            problems.append(
+                f"models.{name}.train.trainer: {settings['trainer']} writes checkpoints that nothing verifies; "
+                "use nnUNetTrainer, or a subclass of PostTxTrainer in workflow/trainers whose name says PostTx"
+            )
     for name, model in models.items():
         for kind in ("predictions", "counts"):
             for cohort in sorted(set(model.get(kind, {})) - set(cohorts)):
@@ -141,9 +144,22 @@ def plan_overrides(train: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in train["plan"].items() if value is not None}
 
 
+def trainer_class(train: Mapping[str, Any]) -> str:
+    """Return the class that trains: ``nnUNetTrainer`` is run by its subclass ``PostTxTrainer``, which trains alike.
+
+    nnU-Net's own always trains 1,000 epochs, validates inside training and loses up to 50 epochs to a kill.
+    """
+    return "PostTxTrainer" if train["trainer"] == "nnUNetTrainer" else train["trainer"]
+
+
+def is_resumable(trainer: str) -> bool:
+    """Say whether a trainer's checkpoints are stamped and digested: nnU-Net's default, or one of the PostTx family."""
+    return trainer == "nnUNetTrainer" or "PostTx" in trainer
+
+
 def model_folder(train: Mapping[str, Any]) -> str:
     """Return nnU-Net's folder of a trained model, ``<trainer>__<plans>__<configuration>``."""
-    return f"{train['trainer']}__{plans_name(train)}__{train['configuration']}"
+    return f"{trainer_class(train)}__{plans_name(train)}__{train['configuration']}"
 
 
 def dataset_folder(config: Mapping[str, Any]) -> str:

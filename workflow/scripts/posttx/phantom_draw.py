@@ -54,8 +54,8 @@ FLOOR_VOXELS, FLOOR_SPACING = 8, 2.0
 # Steps of the additive recurrences over patients: pattern (golden ratio), four volumes, scanner; no two alike or
 # mirrored, so that the first few patients already differ in everything.
 STEPS = np.array([(math.sqrt(5) - 1) / 2, *(math.sqrt(number) % 1 for number in (3, 2, 11, 23, 10))])
-# Which of the equally likely phantom worlds is drawn. The demo's seeds were chosen in it so that its few scans show every
-# class, in lesions large enough for its voxels.
+# Which of the equally likely phantom worlds is drawn. The demo's seeds were chosen in it so that its few scans show
+# every class, in lesions large enough for its voxels.
 EDITION = 4
 NORMAL = NormalDist()
 
