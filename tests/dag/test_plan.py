@@ -114,7 +114,9 @@ def refused(directory, settings):
 
 def test_an_unknown_key_is_refused(cohorts, tmp_path):
     text = refused(tmp_path, config(cohorts, standardise={"spacing": 2}))
-    assert "standardise" in text
+    assert "standardise: unknown key, did you mean standardize?" in text
+    assert "test_config.yaml" in text
+    assert len(text.splitlines()) < 20
 
 
 def test_a_missing_modality_is_refused_before_any_work(cohorts, tmp_path):

@@ -87,6 +87,23 @@ def test_cohorts_and_models_are_replaced_and_the_rest_is_merged():
     assert "mine" not in DEFAULTS["cohorts"]
 
 
+def test_every_key_that_does_not_fit_is_named_with_the_likely_one():
+    config = configuration.complete({"standardise": {"spacing": 2}, "report": {"titel": "x"}, "shards": 0}, DEFAULTS)
+    with pytest.raises(PostTxError) as error:
+        configuration.check_schema(config, SCHEMA, "mine.yaml")
+    text = str(error.value)
+    assert "file mine.yaml" in text
+    assert "standardise: unknown key, did you mean standardize?" in text
+    assert "report.titel: unknown key, did you mean title?" in text
+    assert "shards: 0 is less than the minimum of 1" in text
+    assert "config/README.md" in text
+
+
+@pytest.mark.parametrize("config", [DEFAULTS, configuration.complete(DEMO, DEFAULTS)])
+def test_shipped_configs_pass_the_check(config):
+    configuration.check_schema(config, SCHEMA)
+
+
 def valid():
     return {
         "cohorts": {"a": {"path": "x", "use": "train"}, "b": {"path": "y", "use": "test"}},

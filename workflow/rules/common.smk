@@ -26,10 +26,12 @@ os.environ.update(configuration.environment(workflow.basedir))
 
 def configured():
     """Complete and check the configuration in place; return label scheme and cases by cohort."""
-    with open(Path(workflow.basedir) / "config" / "config.yaml") as stream:
-        config.update(configuration.complete(config, yaml.safe_load(stream)))
-    validate(config, "../../config/schema/config.schema.yaml")
+    shipped = Path(workflow.basedir) / "config"
+    config.update(configuration.complete(config, yaml.safe_load((shipped / "config.yaml").read_text())))
+    schema = yaml.safe_load((shipped / "schema" / "config.schema.yaml").read_text())
     try:
+        configuration.check_schema(config, schema, ", ".join(map(str, workflow.configfiles)))
+        validate(config, "../../config/schema/config.schema.yaml")
         configuration.cross_check(config)
         scheme = load_scheme(configuration.label_scheme_path(workflow.basedir, config))
         cases = {

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
 
 from posttx.cases import Case
 from posttx.errors import PostTxError
@@ -41,6 +44,34 @@ def _merged(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, 
         nested = isinstance(old, Mapping) and isinstance(value, Mapping)
         merged[key] = _merged(value, old) if nested else copy.deepcopy(value)  # type: ignore[arg-type]
     return merged
+
+
+def check_schema(config: Mapping[str, Any], schema: Mapping[str, Any], source: str | Path = "") -> None:
+    """Raise one error with a line per key that does not fit the JSON schema; an unknown key gets the likely one named.
+
+    Snakemake's own validation, which fills in the defaults afterwards, prints schema and configuration whole.
+    """
+    errors = Draft202012Validator(schema).iter_errors(config)
+    lines = [_schema_problem(error) for error in sorted(errors, key=lambda error: [str(key) for key in error.path])]
+    if lines:
+        problems = "\n  ".join(lines)
+        raise PostTxError(
+            f"the configuration does not fit its schema:\n  {problems}\n",
+            remedy="config/README.md explains every key",
+            file=source,
+        )
+
+
+def _schema_problem(error: ValidationError) -> str:
+    where = ".".join(map(str, error.path))
+    if error.validator != "additionalProperties":
+        return f"{where or 'the file'}: {error.message[:300]}"
+    level: dict[str, Any] = {"known": error.schema, "given": error.instance}
+    known = list(level["known"].get("properties", {}))
+    unknown = [str(key) for key in level["given"] if key not in known]
+    likely = {key: "".join(difflib.get_close_matches(key, known, 1)) for key in unknown}
+    hints = {key: f", did you mean {match}?" if match else "" for key, match in likely.items()}
+    return "; ".join(f"{where}{'.' if where else ''}{key}: unknown key{hint}" for key, hint in hints.items())
 
 
 def cross_check(config: Mapping[str, Any]) -> None:

@@ -23,8 +23,10 @@ class PostTxError(Exception):
             part for part in (self.case and f"case {self.case}", self.file and f"file {self.file}") if part
         )
         code = f"[{self.code}] " if self.code else ""
-        text = f"{code}{where + ': ' if where else ''}{self.problem.rstrip('.')}."
-        return f"{text} {self.remedy.rstrip('.')}." if self.remedy else text
+        # A problem that ends in a list of lines stands by itself; any other is a sentence.
+        end = "" if self.problem.endswith("\n") else ". " if self.remedy else "."
+        remedy = f"{self.remedy.rstrip('.')}." if self.remedy else ""
+        return f"{code}{where + ': ' if where else ''}{self.problem.rstrip('.')}{end}{remedy}"
 
     def __reduce__(self) -> tuple:
         # Exceptions cross process borders by pickle, which would call __init__ with the finished text alone.
