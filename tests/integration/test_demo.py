@@ -107,6 +107,7 @@ def test_predictions_are_on_the_original_grid(results, demo, cohort):
         original = nib.load(demo / row["t1c"])
         assert predicted.shape == original.shape
         np.testing.assert_allclose(predicted.affine, original.affine, atol=1e-6)
+        assert predicted.header["sform_code"] == original.header["sform_code"]
         assert set(np.unique(predicted.dataobj)) <= {0, 1, 2, 3, 4}
 
 

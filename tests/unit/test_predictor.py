@@ -96,7 +96,9 @@ def shard(model: Path, tmp_path: Path) -> Path:
             write_volume(folder / "images" / image_name(case, channel), volume.data, volume.affine)
         standard = Grid(volume.data.shape, volume.affine)
         original = standard_grid(standard, "PSR", 1.0) if case == NEW else standard
-        rows.append({"case": case, "cohort": "additional", "shard": "000", **grid_columns(original, standard)})
+        rows.append(
+            {"case": case, "cohort": "additional", "shard": "000", "form_code": 4, **grid_columns(original, standard)}
+        )
     pd.DataFrame(rows).to_parquet(folder / "transforms.parquet")
     return folder / "transforms.parquet"
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from posttx import versions
 from posttx.errors import CasesFailedError
 from posttx.files import digest_of, read_json, sha256_of, write_json
 from posttx.grid import restore_labels
@@ -90,12 +91,13 @@ def _read(paths: list[Path]) -> list[Volume]:
 
 def _write(folder: Path, row: Row, label_map: np.ndarray, stamp: str) -> None:
     restored, affine = restore_labels(label_map, row)
-    write_volume(folder / f"{row['case']}{FILE_ENDING}", restored, affine)
+    write_volume(folder / f"{row['case']}{FILE_ENDING}", restored, affine, int(row["form_code"]))
     write_json(_stamp_file(folder, row["case"]), {"stamp": stamp})
 
 
 def _stamp(row: Row, images: list[Path], digests: list[str], mirroring: bool) -> str:
-    return digest_of([sorted(digests), mirroring, [sha256_of(path) for path in images], sorted(row.items())])
+    seen = [sha256_of(path) for path in images]
+    return digest_of([versions.PREDICT, sorted(digests), mirroring, seen, sorted(row.items())])
 
 
 def _stamp_file(folder: Path, case: str) -> Path:

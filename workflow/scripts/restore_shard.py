@@ -41,7 +41,7 @@ def restore_shard(
 def _restore(folder: Path, item: tuple[dict[str, Any], Path]) -> None:
     row, source = item
     restored, affine = restore_labels(read_volume(source).data, row)
-    write_volume(folder / f"{row['case']}{FILE_ENDING}", restored, affine)
+    write_volume(folder / f"{row['case']}{FILE_ENDING}", restored, affine, int(row["form_code"]))
 
 
 if __name__ == "__main__":
