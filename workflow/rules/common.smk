@@ -88,11 +88,6 @@ def scored_models(cohort):
     return [model for model in models_of(cohort) if "counts" not in config["models"][model]]
 
 
-def counted_models(cohort):
-    """Return the models of a cohort that are known by their counts alone."""
-    return [model for model in models_of(cohort) if "counts" in config["models"][model]]
-
-
 def metrics_of_models(wildcards):
     """Return the metrics of every model that is scored on a cohort."""
     return [f"<results>/metrics/{wildcards.cohort}/{model}.parquet" for model in models_of(wildcards.cohort)]
@@ -100,7 +95,7 @@ def metrics_of_models(wildcards):
 
 def previous_metrics(wildcards):
     """Return the metrics of a cohort in the results of an earlier run (`statistics: previous`); none where unset."""
-    previous = config["statistics"].get("previous")
+    previous = config["statistics"]["previous"]
     return sorted(map(str, Path(previous).glob(f"metrics/{wildcards.cohort}/*.parquet"))) if previous else []
 
 

@@ -36,6 +36,11 @@ def _count(nullable: bool = False) -> pa.Column:
     return pa.Column("Int64", pa.Check.ge(0), nullable=nullable)
 
 
+def _scored_case() -> dict[str, pa.Column]:
+    """Return the columns that say whose scan was scored by which model: they begin every table of scores."""
+    return {"cohort": _text(), "model": _text(), "case": _text(), "patient": _text(), "timepoint": _count()}
+
+
 def _schema(columns: dict[str, pa.Column], **options: Any) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(columns, strict=True, coerce=True, ordered=True, **options)
 
@@ -159,11 +164,7 @@ COHORT_AUDIT = _schema(
 
 CASE_METRICS = _schema(
     {
-        "cohort": _text(),
-        "model": _text(),
-        "case": _text(),
-        "patient": _text(),
-        "timepoint": _count(),
+        **_scored_case(),
         "region": _text(),
         "label": _count(nullable=True),
         **{name: _count(nullable=True) for name in ("tp", "fp", "fn", "tn", "n_ref", "n_pred")},
@@ -174,14 +175,9 @@ CASE_METRICS = _schema(
     unique=["cohort", "model", "case", "region"],
 )
 
-
 CONFUSION = _schema(
     {
-        "cohort": _text(),
-        "model": _text(),
-        "case": _text(),
-        "patient": _text(),
-        "timepoint": _count(),
+        **_scored_case(),
         "label_ref": _count(),
         "label_pred": _count(),
         "voxels": _count(),
@@ -192,11 +188,7 @@ CONFUSION = _schema(
 # One row per lesion of the reference and per predicted component, as the scoring scheme delimits them.
 LESIONS = _schema(
     {
-        "cohort": _text(),
-        "model": _text(),
-        "case": _text(),
-        "patient": _text(),
-        "timepoint": _count(),
+        **_scored_case(),
         "region": _text(),
         "source": pa.Column(str, pa.Check.isin(["reference", "prediction"])),
         "lesion": _count(),
