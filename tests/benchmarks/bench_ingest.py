@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 import numpy as np  # noqa: E402
 from isal import isal_zlib  # noqa: E402
 
-from posttx.audit import AuditTask, audit_case  # noqa: E402
+from posttx.auditing.audit import AuditTask, audit_case  # noqa: E402
 from posttx.cases import IMAGE_COLUMNS  # noqa: E402
 from posttx.nifti import COMPRESSION_LEVEL, read_header, write_volume  # noqa: E402
 from posttx.phantom import PhantomCase, make_case  # noqa: E402

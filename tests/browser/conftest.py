@@ -99,7 +99,7 @@ def report(tmp_path_factory):
     """The page of two phantom cohorts and one trained model."""
     import results_tree as tree
 
-    from posttx.report import write_report, write_viewer
+    from posttx.reporting.report import write_report, write_viewer
 
     results = tmp_path_factory.mktemp("browser") / "results"
     settings = tree.write_results(results)

@@ -156,7 +156,7 @@ def test_texts_of_the_data_never_run(opened, report, tmp_path):
 
     import results_tree as tree
 
-    from posttx.report import write_report
+    from posttx.reporting.report import write_report
 
     evil = "<img src=x onerror='window.hit=1'><script>window.hit=1</script>"
     results = tmp_path / "results"

@@ -14,7 +14,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 SHAPE = (182, 218, 182)
 LIMIT_MB = 1500
 AUDIT = """
-from posttx.audit import AuditTask, audit_case
+from posttx.auditing.audit import AuditTask, audit_case
 audit_case(AuditTask("c", "x", "p", "train", files, {1: "NETC", 2: "SNFH", 3: "ET", 4: "RC"}))
 """
 STANDARDIZE = """

@@ -9,8 +9,8 @@ import pytest
 
 from import_counts import import_counts
 from make_tables import write_tables
-from posttx.conclusions import conclusions
-from posttx.interpretation import sentences
+from posttx.analysis.conclusions import conclusions
+from posttx.analysis.interpretation import sentences
 from posttx.labels import load_scheme
 
 ROOT = Path(__file__).resolve().parents[2]

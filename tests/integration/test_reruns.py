@@ -71,7 +71,9 @@ def test_a_new_label_colour_redoes_figures_and_report(finished):
     assert all(rule.startswith(("draw_", "write_report")) for rule in jobs), jobs
 
 
-@pytest.mark.parametrize("script", ["standardize_shard.py", "write_dataset.py", "audit_shard.py", "posttx/nnunet.py"])
+@pytest.mark.parametrize(
+    "script", ["standardize_shard.py", "write_dataset.py", "audit_shard.py", "posttx/networks/nnunet.py"]
+)
 def test_touching_or_editing_a_script_does_not_train_again(finished, tmp_path, script):
     copy = tmp_path / "project"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "demo", "results"), symlinks=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from posttx.nifti import read_volume
-from posttx.sources import label_array
+from posttx.scoring.sources import label_array
 
 CASES = ("BraTS-SSA-00002-000", "BraTS-SSA-00230-000")
 MODELS = ("nnunet", "segresnet")

@@ -13,8 +13,8 @@ import pytest
 from real_pairs import CASES, MODELS, REGIONS, prediction_path, real_pair, reference_path
 from scipy import ndimage
 
-from posttx.evaluation import Scoring, score_pair
 from posttx.nifti import write_volume
+from posttx.scoring.evaluation import Scoring, score_pair
 
 PROGRAM = os.environ.get("POSTTX_BRATS_EVALUATE", "")
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="brats-evaluation needs an environment of its own: make oracles")

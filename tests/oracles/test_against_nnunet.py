@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from real_pairs import PAIRS, REGIONS, prediction_path, real_pair, reference_path
 
-from posttx.evaluation import Scoring, score_pair
 from posttx.nifti import write_volume
+from posttx.scoring.evaluation import Scoring, score_pair
 
 
 def nnunet_metrics(reference, prediction, regions):

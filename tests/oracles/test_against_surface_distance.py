@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from real_pairs import PAIRS, REGIONS, real_pair
 
-from posttx.components import mask_of
-from posttx.surfaces import hd95, nsd, surface_pair
+from posttx.scoring.components import mask_of
+from posttx.scoring.surfaces import hd95, nsd, surface_pair
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from make_phantom_case import write_case
-from posttx.audit import AuditTask, CaseAudit, audit_case
+from posttx.auditing.audit import AuditTask, CaseAudit, audit_case
 from posttx.cases import IMAGE_COLUMNS, phantom_ids
 from posttx.nifti import read_volume, write_volume
 

@@ -12,12 +12,12 @@ import pandas as pd
 import yaml
 
 from posttx import configuration
+from posttx.analysis.tables import make_tables
 from posttx.cases import MODALITIES
 from posttx.files import write_json, write_parquet
 from posttx.labels import load_scheme
-from posttx.palettes import region_colors
+from posttx.reporting.palettes import region_colors
 from posttx.schemas import CASE_METRICS, LESIONS, checked
-from posttx.tables import make_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "workflow/report"

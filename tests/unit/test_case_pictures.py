@@ -8,9 +8,9 @@ import results_tree as tree
 from PIL import Image
 
 from draw_cases import draw_cases, predictions_of, select
-from posttx.case_pictures import CaseVolumes, draw_case, montage, read_case, shown, slice_with_most, tile
 from posttx.errors import PostTxError
 from posttx.nifti import write_volume
+from posttx.reporting.case_pictures import CaseVolumes, draw_case, montage, read_case, shown, slice_with_most, tile
 
 LABEL_COLORS = {label.value: label.color for label in tree.SCHEME.labels}
 SHAPE = (20, 24, 18)

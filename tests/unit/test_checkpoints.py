@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from posttx import checkpoints
-from posttx.checkpoints import (
+from posttx.errors import PostTxError
+from posttx.networks import checkpoints
+from posttx.networks.checkpoints import (
     BEST,
     FINAL,
     LATEST,
@@ -18,8 +19,7 @@ from posttx.checkpoints import (
     recorded_digests,
     write_checkpoint,
 )
-from posttx.errors import PostTxError
-from posttx.training import TrainingSettings, append_progress, read_progress_lines, rewind_progress
+from posttx.networks.training import TrainingSettings, append_progress, read_progress_lines, rewind_progress
 
 STAMP = {"plans": "a", "split": "b"}
 

@@ -3,14 +3,14 @@ import pandas as pd
 import pytest
 from audit_cases import audited, codes, copy_case, rewrite, write_phantoms
 
-from posttx.cohort_audit import (
+from posttx.auditing.cohort_audit import (
     class_findings,
     cohort_table,
     intensity_outliers,
     shared_patients,
     timepoint_gaps,
 )
-from posttx.duplicates import duplicate_findings
+from posttx.auditing.duplicates import duplicate_findings
 from posttx.schemas import COHORT_AUDIT
 
 

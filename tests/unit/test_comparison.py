@@ -4,7 +4,7 @@ import pytest
 from scored import REGIONS, by_counts, random_counts, without_reference
 
 from compare_models import write_comparison
-from posttx.comparison import COLUMNS, IMPROVED, NO_INTERVAL, OPEN, VERDICTS, WORSE, compare_models, verdict_of
+from posttx.analysis.comparison import COLUMNS, IMPROVED, NO_INTERVAL, OPEN, VERDICTS, WORSE, compare_models, verdict_of
 from posttx.errors import PostTxError
 
 

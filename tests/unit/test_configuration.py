@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from posttx import configuration
+from posttx.auditing.findings import codes_markdown
 from posttx.cases import Case
 from posttx.errors import PostTxError
-from posttx.findings import codes_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "config/schema/config.schema.yaml").read_text())

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from import_counts import import_counts
-from posttx.counts import case_of, labels_of_key, rows_from_counts
 from posttx.errors import CasesFailedError, PostTxError
+from posttx.scoring.counts import case_of, labels_of_key, rows_from_counts
 
 REGIONS = {"NETC": [1], "SNFH": [2], "TC": [1, 2]}
 NAN = float("nan")

@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 import results_tree as tree
 
+from posttx.analysis.tables import make_tables
 from posttx.errors import PostTxError
-from posttx.figures_cohort import draw_class_shares, draw_intensities, draw_presence
-from posttx.figures_model import (
+from posttx.labels import scheme_from
+from posttx.reporting.figures_cohort import draw_class_shares, draw_intensities, draw_presence
+from posttx.reporting.figures_model import (
     draw_confusion,
     draw_dice,
     draw_inter_class,
@@ -15,10 +17,8 @@ from posttx.figures_model import (
     draw_volumes,
     with_states,
 )
-from posttx.figures_training import draw_curves, draw_network, planned_configuration, read_progress
-from posttx.labels import scheme_from
-from posttx.palettes import OKABE_ITO, region_colors
-from posttx.tables import make_tables
+from posttx.reporting.figures_training import draw_curves, draw_network, planned_configuration, read_progress
+from posttx.reporting.palettes import OKABE_ITO, region_colors
 
 
 def test_a_figure_is_the_same_bytes_twice_and_keeps_its_text(tmp_path):

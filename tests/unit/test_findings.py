@@ -2,10 +2,10 @@ import pandas as pd
 import pytest
 
 from check_audit import check_audit
+from posttx.auditing.finding_codes import CODES, SEVERITIES
+from posttx.auditing.findings import Finding, codes_markdown, count_by_code, findings_table, from_error
 from posttx.errors import PostTxError
 from posttx.files import read_json
-from posttx.finding_codes import CODES, SEVERITIES
-from posttx.findings import Finding, codes_markdown, count_by_code, findings_table, from_error
 from posttx.schemas import FINDINGS, write_table
 
 

@@ -5,8 +5,8 @@ from audit_cases import audited, codes, copy_case, rewrite, write_phantoms
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posttx.agreement import among, carry, eta_squared, flat_places, label_points, unravel
-from posttx.geometry import head_findings, majority_grid, valid_affine
+from posttx.auditing.agreement import among, carry, eta_squared, flat_places, label_points, unravel
+from posttx.auditing.geometry import head_findings, majority_grid, valid_affine
 from posttx.grid import Grid, displacement, same_grid
 
 LAS = np.diag([-1.0, 1.0, 1.0, 1.0])

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from posttx.errors import PostTxError
-from posttx.gpu_guard import marked_processes
-from posttx.gpu_slots import Device, assigned_by_scheduler, lock_folder, take_slots, visible_devices
+from posttx.networks.gpu_guard import marked_processes
+from posttx.networks.gpu_slots import Device, assigned_by_scheduler, lock_folder, take_slots, visible_devices
 
 ROOT = Path(__file__).resolve().parents[2]
 WITH_GPU = ROOT / "workflow" / "scripts" / "with_gpu.py"

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from posttx.heads import Head
-from posttx.intensity import intensity_findings, intensity_row, summarise
+from posttx.auditing.heads import Head
+from posttx.auditing.intensity import intensity_findings, intensity_row, summarise
 
 
 def stats_of(data, dtype="float32"):

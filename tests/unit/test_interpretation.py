@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scored import REGIONS, by_counts, random_counts, without_reference
 
-from posttx.comparison import compare_models
-from posttx.conclusions import conclusions
-from posttx.interpretation import (
+from posttx.analysis.comparison import compare_models
+from posttx.analysis.conclusions import conclusions
+from posttx.analysis.interpretation import (
     CONTRADICTORY,
     FRAGILE,
     INTERFERENCE,
@@ -25,8 +25,8 @@ from posttx.interpretation import (
     of_summary,
     sentences,
 )
-from posttx.interpretation_rules import RULES
-from posttx.tables import make_tables
+from posttx.analysis.interpretation_rules import RULES
+from posttx.analysis.tables import make_tables
 
 NAN = float("nan")
 

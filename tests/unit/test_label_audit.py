@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from posttx.label_audit import read_reference, speck_findings
+from posttx.auditing.label_audit import read_reference, speck_findings
 
 
 def read(data):

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from posttx.components import dilate
-from posttx.evaluation import Scoring, score_pair
+from posttx.scoring.components import dilate
+from posttx.scoring.evaluation import Scoring, score_pair
 
 REGIONS = {name: list(values) for name, values in slow.REGIONS.items()}
 ORACLES = {"brats2023": slow.brats_2023, "brats2024": slow.brats_2024, "brats2026": slow.brats_2026}

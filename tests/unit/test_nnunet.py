@@ -13,7 +13,7 @@ from customize_plan import customize
 from mark_preprocessed import mark
 from posttx.errors import PostTxError
 from posttx.files import read_json, write_json
-from posttx.nnunet import compare_plan, customize_plan, dataset_json, preprocessed_digest, training_stamp
+from posttx.networks.nnunet import compare_plan, customize_plan, dataset_json, preprocessed_digest, training_stamp
 from write_dataset import write_dataset
 
 LABELS = {"NETC": 1, "SNFH": 2, "ET": 3, "RC": 4}

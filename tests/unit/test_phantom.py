@@ -21,8 +21,8 @@ import make_phantom_case
 from posttx.cases import IMAGE_COLUMNS, MODALITIES, phantom_ids
 from posttx.errors import PostTxError
 from posttx.phantom import PhantomCase, make_case
-from posttx.phantom_anatomy import CENTRE_MM, make_anatomy, make_grid, smooth_field
-from posttx.phantom_draw import (
+from posttx.phantom.anatomy import CENTRE_MM, make_anatomy, make_grid, smooth_field
+from posttx.phantom.draw import (
     CLASSES,
     ET,
     NETC,
@@ -37,7 +37,7 @@ from posttx.phantom_draw import (
     rng_of,
     volume_at,
 )
-from posttx.phantom_lesions import make_labels, make_site
+from posttx.phantom.lesions import make_labels, make_site
 
 SCRIPTS = Path(make_phantom_case.__file__).parent
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"

@@ -12,13 +12,13 @@ import torch
 
 import predict_shard as script
 import restore_shard
-from posttx.checkpoints import FINAL, write_checkpoint
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.files import read_json, write_json
 from posttx.grid import Grid, grid_columns, standard_grid
+from posttx.networks.checkpoints import FINAL, write_checkpoint
+from posttx.networks.nnunet import image_name
+from posttx.networks.predictor import Ensemble, load_ensemble
 from posttx.nifti import read_volume, write_volume
-from posttx.nnunet import image_name
-from posttx.predictor import Ensemble, load_ensemble
 
 FOLDS = 2
 NEW = "BraTS-GLI-00009-100"

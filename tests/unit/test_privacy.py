@@ -2,8 +2,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from posttx.auditing.privacy import CONVERTERS, header_text, privacy_findings
 from posttx.nifti import read_volume
-from posttx.privacy import CONVERTERS, header_text, privacy_findings
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from posttx.errors import PostTxError
-from posttx.progress import duration, read_training, training_table
-from posttx.training import append_progress
+from posttx.networks.progress import duration, read_training, training_table
+from posttx.networks.training import append_progress
 from show_progress import show_progress
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import results_tree as tree
 
-from posttx.comparison import compare_models
+from posttx.analysis.comparison import compare_models
 from posttx.errors import PostTxError
 from posttx.files import write_json, write_parquet
-from posttx.report import write_report
-from posttx.report_cases import case_entries, describe
-from posttx.report_parts import figure, slug
-from posttx.report_tables import count, number, text
+from posttx.reporting.report import write_report
+from posttx.reporting.report_cases import case_entries, describe
+from posttx.reporting.report_parts import figure, slug
+from posttx.reporting.report_tables import count, number, text
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col", "path", "rect", "use", "circle", "line"}
 

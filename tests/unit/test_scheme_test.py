@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from audit_cases import NAMES, audited, write_phantoms
 
+from posttx.auditing.scheme_test import CASE_LOG_ODDS, scheme_findings, scheme_tests
 from posttx.cases import phantom_ids
 from posttx.schemas import EVIDENCE
-from posttx.scheme_test import CASE_LOG_ODDS, scheme_findings, scheme_tests
 
 COUNT = 10
 

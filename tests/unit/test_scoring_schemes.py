@@ -5,7 +5,7 @@ import math
 import pytest
 
 from posttx.errors import PostTxError
-from posttx.scoring_schemes import SCHEMES, scoring_scheme
+from posttx.scoring.scoring_schemes import SCHEMES, scoring_scheme
 
 
 def test_every_scheme_is_named_as_its_key_and_described():

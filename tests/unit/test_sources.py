@@ -8,7 +8,17 @@ import pytest
 
 from posttx.errors import PostTxError
 from posttx.nifti import read_volume, write_volume
-from posttx.sources import IDENTITY, AxisMap, Grid, aligned, alignment, axis_map, find_predictions, grid_of, label_array
+from posttx.scoring.sources import (
+    IDENTITY,
+    AxisMap,
+    Grid,
+    aligned,
+    alignment,
+    axis_map,
+    find_predictions,
+    grid_of,
+    label_array,
+)
 
 CASES = ["BraTS-GLI-00001-100", "BraTS-GLI-00001-101"]
 LAS = np.array([[-1.0, 0, 0, 90], [0, 1, 0, -126], [0, 0, 1, -72], [0, 0, 0, 1]])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from posttx.cases import split_brats_id
 from posttx.errors import PostTxError
 from posttx.files import read_json, write_json
-from posttx.splits import assign_folds, check_splits, default_splits, leaked_cases, leaked_share, splits_of
+from posttx.networks.splits import assign_folds, check_splits, default_splits, leaked_cases, leaked_share, splits_of
 from write_splits import split_table, write_splits
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"

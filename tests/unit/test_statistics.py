@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from posttx.statistics import (
+from posttx.analysis.statistics import (
     Bootstrap,
     average,
     bootstrap,

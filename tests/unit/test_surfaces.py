@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from posttx.surfaces import border, hd95, nsd, surface_pair
+from posttx.scoring.surfaces import border, hd95, nsd, surface_pair
 
 CUBIC = [(1.0, 1.0, 1.0), (0.5, 0.5, 0.5), (3.0, 3.0, 3.0)]
 OTHERS = [(1.0, 1.0, 2.5), (0.9, 1.1, 2.3), (0.7, 0.7, 0.7)]

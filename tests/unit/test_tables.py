@@ -7,10 +7,10 @@ from scipy import stats
 from scored import REGIONS, by_counts, metrics, random_counts, row, without_reference
 
 from make_tables import write_tables
+from posttx.analysis.tables import TABLES, make_tables
 from posttx.conventions import CONVENTIONS
 from posttx.errors import PostTxError
-from posttx.scores import scores_from
-from posttx.tables import TABLES, make_tables
+from posttx.scoring.scores import scores_from
 
 CONTRACT = {
     "summary": ["metric", "value", "convention", "ci_low", "ci_high", "n"],

@@ -15,10 +15,10 @@ import pytest
 import tiny_nnunet as tiny
 import torch
 
-from posttx.checkpoints import FINAL, LATEST, check_checkpoint
 from posttx.errors import PostTxError
 from posttx.files import read_json
-from posttx.training import REQUEUE, read_progress_lines
+from posttx.networks.checkpoints import FINAL, LATEST, check_checkpoint
+from posttx.networks.training import REQUEUE, read_progress_lines
 
 
 @pytest.fixture(scope="module")

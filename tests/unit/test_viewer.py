@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import results_tree as tree
 
-from posttx.case_pictures import CaseVolumes
-from posttx.viewer import SECOND, case_script, error_map, looks, outline_map
+from posttx.reporting.case_pictures import CaseVolumes
+from posttx.reporting.viewer import SECOND, case_script, error_map, looks, outline_map
 
 
 def volumes(spacing=1.0, prediction=True):

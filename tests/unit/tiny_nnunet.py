@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from posttx.files import read_json, write_json
+from posttx.networks.nnunet import customize_plan, dataset_json, image_name, preprocessed_digest
 from posttx.nifti import write_volume
-from posttx.nnunet import customize_plan, dataset_json, image_name, preprocessed_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 DATASET = "Dataset901_Tiny"

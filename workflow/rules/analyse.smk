@@ -9,9 +9,9 @@ rule make_tables:
             "make_tables.py",
             "posttx/conventions.py",
             "posttx/schemas.py",
-            "posttx/scores.py",
-            "posttx/statistics.py",
-            "posttx/tables.py",
+            "posttx/scoring/scores.py",
+            "posttx/analysis/statistics.py",
+            "posttx/analysis/tables.py",
         ),
     output:
         multiext("<results>/tables/{cohort}/{model}/summary", ".parquet", ".csv"),
@@ -52,11 +52,11 @@ rule compare_models:
         previous=previous_metrics,
         code=code_of(
             "compare_models.py",
-            "posttx/comparison.py",
+            "posttx/analysis/comparison.py",
             "posttx/conventions.py",
             "posttx/schemas.py",
-            "posttx/scores.py",
-            "posttx/statistics.py",
+            "posttx/scoring/scores.py",
+            "posttx/analysis/statistics.py",
         ),
     output:
         parquet="<results>/comparisons/{cohort}.parquet",

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from posttx.sources import find_predictions
+from posttx.scoring.sources import find_predictions
 
 SEGMENTED_MODELS = one_of(model for model, source in config["models"].items() if "counts" not in source)
 COUNTED_MODELS = one_of(model for model, source in config["models"].items() if "counts" in source)

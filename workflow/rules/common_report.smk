@@ -1,6 +1,6 @@
 """What figures and report share: looks, and which of them a configuration has. No rules in here."""
 
-from posttx.palettes import region_colors
+from posttx.reporting.palettes import region_colors
 
 # Looks are parameters of figures and report alone, so that a new colour re-runs nothing else.
 REGION_COLORS = region_colors(SCHEME, config["report"]["palette"])

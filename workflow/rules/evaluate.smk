@@ -10,14 +10,14 @@ rule score_shard:
         predictions=predictions_of,
         code=code_of(
             "score_shard.py",
-            "posttx/components.py",
-            "posttx/evaluation.py",
-            "posttx/lesions.py",
-            "posttx/metrics.py",
+            "posttx/scoring/components.py",
+            "posttx/scoring/evaluation.py",
+            "posttx/scoring/lesions.py",
+            "posttx/scoring/metrics.py",
             "posttx/schemas.py",
-            "posttx/scoring_schemes.py",
-            "posttx/sources.py",
-            "posttx/surfaces.py",
+            "posttx/scoring/scoring_schemes.py",
+            "posttx/scoring/sources.py",
+            "posttx/scoring/surfaces.py",
         ),
     output:
         scored="<results>/scored/{cohort}/{shard}.tsv",
@@ -44,7 +44,7 @@ rule gather_metrics:
     input:
         cohort="<results>/cohorts/{cohort}.parquet",
         scored=scored_shards_of,
-        code=code_of("gather_metrics.py", "posttx/schemas.py", "posttx/sources.py"),
+        code=code_of("gather_metrics.py", "posttx/schemas.py", "posttx/scoring/sources.py"),
     output:
         metrics="<results>/metrics/{cohort}/{model}.parquet",
         lesions="<results>/lesions/{cohort}/{model}.parquet",
@@ -78,8 +78,8 @@ rule import_counts:
         cohort=cohort_table_of,
         code=code_of(
             "import_counts.py",
-            "posttx/counts.py",
-            "posttx/metrics.py",
+            "posttx/scoring/counts.py",
+            "posttx/scoring/metrics.py",
             "posttx/schemas.py",
         ),
     output:

@@ -6,7 +6,12 @@ rule draw_cohorts:
     input:
         intensity="<results>/audit/intensity.parquet",
         labels="<results>/audit/labels.parquet",
-        code=code_of("draw_cohorts.py", "posttx/figures_cohort.py", "posttx/style.py", "posttx/palettes.py"),
+        code=code_of(
+            "draw_cohorts.py",
+            "posttx/reporting/figures_cohort.py",
+            "posttx/reporting/style.py",
+            "posttx/reporting/palettes.py",
+        ),
     output:
         intensities=report(
             "<results>/figures/cohorts/intensities.svg",
@@ -49,7 +54,12 @@ rule draw_training:
     input:
         checkpoints=fold_files("checkpoint_final.pth"),
         plans=plans_of,
-        code=code_of("draw_training.py", "posttx/figures_training.py", "posttx/style.py", "posttx/palettes.py"),
+        code=code_of(
+            "draw_training.py",
+            "posttx/reporting/figures_training.py",
+            "posttx/reporting/style.py",
+            "posttx/reporting/palettes.py",
+        ),
     output:
         curves=report(
             "<results>/figures/training/{model}/curves.svg",
@@ -90,7 +100,11 @@ rule draw_cases:
         lesions="<results>/lesions/{cohort}/{model}.parquet",
         predictions=prediction_lists,
         code=code_of(
-            "draw_cases.py", "posttx/case_pictures.py", "posttx/sources.py", "posttx/viewer.py", "posttx/style.py"
+            "draw_cases.py",
+            "posttx/reporting/case_pictures.py",
+            "posttx/scoring/sources.py",
+            "posttx/reporting/viewer.py",
+            "posttx/reporting/style.py",
         ),
     output:
         cases=directory("<results>/figures/{cohort}/{model}/cases"),

@@ -10,12 +10,12 @@ rule draw_model:
         confusion=confusion_of,
         code=code_of(
             "draw_model.py",
-            "posttx/figures_cases.py",
-            "posttx/figures_model.py",
-            "posttx/figures_training.py",
+            "posttx/reporting/figures_cases.py",
+            "posttx/reporting/figures_model.py",
+            "posttx/reporting/figures_training.py",
             "posttx/conventions.py",
-            "posttx/style.py",
-            "posttx/palettes.py",
+            "posttx/reporting/style.py",
+            "posttx/reporting/palettes.py",
         ),
     output:
         dice=report(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from posttx.audit import AuditTask, audit_case
+from posttx.auditing.audit import AuditTask, audit_case
+from posttx.auditing.findings import findings_table
 from posttx.cases import IMAGE_COLUMNS
-from posttx.findings import findings_table
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
 from posttx.schemas import COHORT, EVIDENCE, FINDINGS, GEOMETRY, INTENSITY, LABEL_VOLUMES, read_table, write_table

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posttx.auditing.findings import count_by_code, summary_text
 from posttx.errors import PostTxError
 from posttx.files import write_json
-from posttx.findings import count_by_code, summary_text
 from posttx.logs import configure_logging
 from posttx.schemas import FINDINGS, read_table
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from posttx.files import read_json, write_parquet
 from posttx.logs import configure_logging
-from posttx.nnunet import compare_plan
+from posttx.networks.nnunet import compare_plan
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

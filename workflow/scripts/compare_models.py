@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posttx.comparison import compare_models
+from posttx.analysis.comparison import compare_models
 from posttx.files import replacing, write_parquet
 from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, read_table

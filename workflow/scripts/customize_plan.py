@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from posttx.files import read_json, write_text
-from posttx.nnunet import customize_plan
+from posttx.networks.nnunet import customize_plan
 
 
 def customize(plans: str | Path, configuration: str, overrides: str) -> None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from posttx.case_pictures import Tile, draw_case, montage, read_case, tile
 from posttx.cases import MODALITIES
 from posttx.errors import PostTxError
 from posttx.files import replacing, write_text
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
-from posttx.sources import find_predictions
-from posttx.viewer import case_script
+from posttx.reporting.case_pictures import Tile, draw_case, montage, read_case, tile
+from posttx.reporting.viewer import case_script
+from posttx.scoring.sources import find_predictions
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from posttx.figures_cohort import draw_class_shares, draw_intensities, draw_presence
 from posttx.logs import configure_logging
+from posttx.reporting.figures_cohort import draw_class_shares, draw_intensities, draw_presence
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from posttx.figures_cases import draw_detection, draw_false_positives, draw_trajectories
-from posttx.figures_model import (
+from posttx.logs import configure_logging
+from posttx.reporting.figures_cases import draw_detection, draw_false_positives, draw_trajectories
+from posttx.reporting.figures_model import (
     draw_confusion,
     draw_dice,
     draw_inter_class,
     draw_volume_dice,
     draw_volumes,
 )
-from posttx.logs import configure_logging
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posttx.figures_training import draw_curves, draw_network, read_progress
 from posttx.files import read_json
 from posttx.logs import configure_logging
+from posttx.reporting.figures_training import draw_curves, draw_network, read_progress
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pandera.pandas as pa
 
-from posttx.cohort_audit import cohort_findings, cohort_table
+from posttx.auditing.cohort_audit import cohort_findings, cohort_table
+from posttx.auditing.findings import findings_table, sort_findings
+from posttx.auditing.scheme_test import scheme_findings, scheme_tests
 from posttx.files import write_json
-from posttx.findings import findings_table, sort_findings
 from posttx.logs import configure_logging
 from posttx.schemas import (
     COHORT,
@@ -22,7 +23,6 @@ from posttx.schemas import (
     read_table,
     write_table,
 )  # fmt: skip
-from posttx.scheme_test import scheme_findings, scheme_tests
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

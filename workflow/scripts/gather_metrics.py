@@ -11,10 +11,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from posttx.errors import PostTxError
-from posttx.evaluation import SCHEMAS
 from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_table
-from posttx.sources import find_predictions
+from posttx.scoring.evaluation import SCHEMAS
+from posttx.scoring.sources import find_predictions
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

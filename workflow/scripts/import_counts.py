@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from posttx.counts import rows_from_counts
 from posttx.files import digest_of, sha256_of
 from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_rows, write_table
+from posttx.scoring.counts import rows_from_counts
 from posttx.shards import shard_of
 
 if TYPE_CHECKING:

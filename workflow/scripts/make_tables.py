@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posttx.analysis.tables import make_tables
 from posttx.files import replacing, write_parquet
 from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, read_table
-from posttx.tables import make_tables
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -25,7 +25,7 @@ def write_tables(
     resamples: int,
     seed: int,
 ) -> None:
-    """Write every table into ``folder``, as ``<table>.parquet`` and ``<table>.csv``; see ``posttx.tables``."""
+    """Write every table into ``folder``, as ``<table>.parquet`` and ``<table>.csv``; see ``posttx.analysis.tables``."""
     table = read_table(metrics, CASE_METRICS)
     patients = table["patient"].nunique()
     logger.info("%d cases of %d patients, %d resamples", table["case"].nunique(), patients, resamples)

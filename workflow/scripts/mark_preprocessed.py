@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from posttx.files import read_json, write_json
-from posttx.nnunet import preprocessed_digest
+from posttx.networks.nnunet import preprocessed_digest
 
 
 def mark(dataset: str | Path, folder: str | Path, marker: str | Path) -> None:

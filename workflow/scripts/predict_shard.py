@@ -17,9 +17,9 @@ from posttx.errors import CasesFailedError
 from posttx.files import digest_of, read_json, sha256_of, write_json
 from posttx.grid import restore_labels
 from posttx.logs import configure_logging
+from posttx.networks.nnunet import FILE_ENDING, image_name
+from posttx.networks.predictor import Ensemble, load_ensemble
 from posttx.nifti import Volume, read_volume, write_volume
-from posttx.nnunet import FILE_ENDING, image_name
-from posttx.predictor import Ensemble, load_ensemble
 from posttx.shard_files import remove_others, write_case_list
 
 logger = logging.getLogger(__name__)

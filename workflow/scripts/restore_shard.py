@@ -10,8 +10,8 @@ import pandas as pd
 from posttx.errors import PostTxError
 from posttx.grid import restore_labels
 from posttx.logs import configure_logging
+from posttx.networks.nnunet import FILE_ENDING
 from posttx.nifti import read_volume, write_volume
-from posttx.nnunet import FILE_ENDING
 from posttx.parallel import map_cases
 from posttx.shard_files import remove_others, write_case_list
 

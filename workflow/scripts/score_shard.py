@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from posttx.cases import MODALITIES
-from posttx.evaluation import SCHEMAS, CaseItem, Scoring, Target, score_case
 from posttx.files import write_text
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
 from posttx.schemas import COHORT, read_table
-from posttx.sources import find_predictions
+from posttx.scoring.evaluation import SCHEMAS, CaseItem, Scoring, Target, score_case
+from posttx.scoring.sources import find_predictions
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

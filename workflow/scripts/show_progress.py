@@ -11,7 +11,7 @@ from pathlib import Path
 from time import sleep, time
 
 from posttx.logs import configure_logging
-from posttx.progress import read_training, training_table
+from posttx.networks.progress import read_training, training_table
 
 CLEAR = "\x1b[H\x1b[J"
 

@@ -16,9 +16,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from posttx.gpu_guard import guard_this_process
-from posttx.gpu_slots import WEEK_SECONDS, assigned_by_scheduler, take_slots
 from posttx.logs import configure_logging
+from posttx.networks.gpu_guard import guard_this_process
+from posttx.networks.gpu_slots import WEEK_SECONDS, assigned_by_scheduler, take_slots
 
 logger = logging.getLogger(__name__)
 NOT_RUNNABLE = 127

@@ -9,7 +9,7 @@ import pandas as pd
 from posttx.cases import MODALITIES
 from posttx.files import write_json
 from posttx.logs import configure_logging
-from posttx.nnunet import dataset_json
+from posttx.networks.nnunet import dataset_json
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

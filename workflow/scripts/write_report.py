@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posttx.logs import configure_logging
-from posttx.report import write_report, write_viewer
+from posttx.reporting.report import write_report, write_viewer
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

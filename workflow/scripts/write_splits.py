@@ -9,7 +9,7 @@ import pandas as pd
 from posttx.errors import PostTxError
 from posttx.files import read_json, write_json, write_parquet
 from posttx.logs import configure_logging
-from posttx.splits import assign_folds, check_splits, default_splits, leaked_share, splits_of
+from posttx.networks.splits import assign_folds, check_splits, default_splits, leaked_share, splits_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

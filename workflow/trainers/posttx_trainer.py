@@ -1,7 +1,7 @@
 """nnU-Net's trainer with configurable length, checkpoints that survive a kill, and one line of progress per epoch.
 
 Found by nnU-Net through ``nnUNet_extTrainer``; ``posttx`` must be on ``PYTHONPATH``. Settings arrive as ``POSTTX_*``
-environment variables (``posttx.training.TrainingSettings``).
+environment variables (``posttx.networks.training.TrainingSettings``).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch._dynamo import OptimizedModule
 
-from posttx.checkpoints import FINAL, LATEST, check_checkpoint, keep_as_latest, prepare_fold, write_checkpoint
 from posttx.errors import PostTxError
 from posttx.files import read_json
 from posttx.logs import configure_logging
-from posttx.nnunet import training_stamp
-from posttx.training import PROGRESS, REQUEUE, TrainingSettings, append_progress, rewind_progress
-from posttx.validation import validate_held_out
+from posttx.networks.checkpoints import FINAL, LATEST, check_checkpoint, keep_as_latest, prepare_fold, write_checkpoint
+from posttx.networks.nnunet import training_stamp
+from posttx.networks.training import PROGRESS, REQUEUE, TrainingSettings, append_progress, rewind_progress
+from posttx.networks.validation import validate_held_out
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -34,7 +34,8 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 class PostTxTrainer(nnUNetTrainer):
     """Trains exactly as ``nnUNetTrainer`` does (loss, augmentation, schedule), but can be stopped at any iteration.
 
-    SIGTERM and SIGUSR1 write a checkpoint within the iteration and end the process with ``posttx.training.REQUEUE``.
+    SIGTERM and SIGUSR1 write a checkpoint within the iteration and end the process with
+    ``posttx.networks.training.REQUEUE``.
     The final validation is a stage of its own (``POSTTX_STAGE=validate``).
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from posttx.files import write_text
-from posttx.nnunet import FILE_ENDING
+from posttx.networks.nnunet import FILE_ENDING
 
 
 def write_case_list(path: str | Path, cases: Iterable[str]) -> None:

@@ -1,0 +1,1 @@
+"""Scores as estimates with intervals, compared, and put into words by rule."""

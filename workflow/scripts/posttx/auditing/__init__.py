@@ -1,0 +1,1 @@
+"""What is right and wrong with a cohort's files: read once each, every oddity a finding."""

@@ -1,0 +1,123 @@
+"""References: which integers they hold, where, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import cc3d
+import numpy as np
+from isal import isal_zlib
+
+from posttx.auditing.findings import Finding
+
+SPECK_VOXELS = 5
+STRANGE_LABELS = 20
+# The largest label told apart; float32 holds it exactly, so that no rounding carries it out of an int32.
+LARGEST = 2**31 - 128
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The labelled voxels of one reference: ``places`` are flat Fortran-order indices, ``labels`` their integers.
+
+    ``content`` is a digest of both, empty where nothing is labelled.
+    """
+
+    shape: tuple[int, ...]
+    places: np.ndarray
+    labels: np.ndarray
+    content: str
+
+    @cached_property
+    def counts(self) -> dict[int, int]:
+        """Return integer -> voxels, in ascending order."""
+        if self.labels.size and self.labels.min() >= 0 and self.labels.max() < 2**16:
+            counts = np.bincount(self.labels)
+            return {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
+        values, counts = np.unique(self.labels, return_counts=True)
+        return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+    def places_of(self, label: int) -> np.ndarray:
+        """Return the flat indices of one label, ascending."""
+        return self.places[self.labels == label]
+
+
+def read_reference(
+    data: np.ndarray, names: Mapping[int, str], cohort: str, case: str
+) -> tuple[Reference, list[Finding]]:
+    """Return the labelled voxels, labels rounded, and what is wrong with the values; background only: no places."""
+    flat = data.ravel(order="K")
+    places = np.flatnonzero(flat != 0)
+    values = flat[places]
+    found: list[tuple[str, str]] = []
+    if values.dtype.kind == "f":
+        places, values, found = _whole(places, values)
+    values = (
+        np.clip(values, -LARGEST if values.dtype.kind != "u" else 0, LARGEST) if values.dtype.itemsize > 2 else values
+    )
+    reference = Reference(data.shape, places, values.astype(np.int32), "")
+    if not places.size:
+        found.append(("LAB004", "every voxel is background"))
+    strange = {label: count for label, count in reference.counts.items() if label not in names}
+    if strange:
+        shown = ", ".join(f"{label} ({count} voxels)" for label, count in list(strange.items())[:10])
+        more = f" and {len(strange) - 10} more" if len(strange) > 10 else ""
+        message = f"labels that the scheme does not name: {shown}{more}; it names {', '.join(map(str, names))}"
+        found.append(("LAB001", message))
+    content = f"{isal_zlib.crc32(places):08x}-{isal_zlib.crc32(reference.labels):08x}" if places.size else ""
+    findings = [Finding(code, cohort, message, case, "seg") for code, message in found]
+    return Reference(data.shape, places, reference.labels, content), findings
+
+
+def _whole(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
+    """Return places and rounded values of a float reference without what is no number, and the findings about that."""
+    found = []
+    whole = np.rint(values)
+    if not (whole == values).all():
+        finite = np.isfinite(values)
+        if not finite.all():
+            found.append(("LAB003", f"{np.count_nonzero(~finite)} voxels are NaN or infinite"))
+            places, values, whole = places[finite], values[finite], whole[finite]
+        odd = np.unique(values[whole != values])
+        if odd.size:
+            shown = ", ".join(f"{value:.6g}" for value in odd[:5])
+            broken = np.count_nonzero(whole != values)
+            found.append(("LAB002", f"{broken} voxels hold {odd.size} values between integers: {shown}"))
+    elif values.size and np.isinf(values).any():
+        finite = np.isfinite(values)
+        found.append(("LAB003", f"{np.count_nonzero(~finite)} voxels are NaN or infinite"))
+        places, whole = places[finite], whole[finite]
+    kept = whole != 0
+    if not kept.all():
+        places, whole = places[kept], whole[kept]
+    return places, np.clip(whole, -LARGEST, LARGEST), found
+
+
+def speck_findings(reference: Reference, names: Mapping[int, str], cohort: str, case: str) -> list[Finding]:
+    """Return an info finding that counts, per label, its 26-connected components below ``SPECK_VOXELS`` voxels."""
+    named = {label: name for label, name in names.items() if 0 < label < 256 and label in reference.counts}
+    if not named:
+        return []
+    volume = np.zeros(int(np.prod(reference.shape)), np.uint8)
+    volume[reference.places] = np.where(np.isin(reference.labels, list(named)), reference.labels, 0)
+    box = _bounding_box(volume.reshape(reference.shape, order="F"))
+    components, count = cc3d.connected_components(box, connectivity=26, return_N=True)
+    sizes = np.bincount(components.ravel(order="K"), minlength=count + 1)
+    small = np.flatnonzero((sizes < SPECK_VOXELS) & (sizes > 0) & (np.arange(sizes.size) > 0))
+    if not small.size:
+        return []
+    places = np.flatnonzero(np.isin(components.ravel(order="K"), small))
+    pairs = np.unique(np.stack([box.ravel(order="K")[places], components.ravel(order="K")[places]]), axis=1)
+    counts = ", ".join(f"{name} {int((pairs[0] == label).sum())}" for label, name in named.items() if label in pairs[0])
+    return [Finding("LAB005", cohort, f"components of fewer than {SPECK_VOXELS} voxels: {counts}", case, "seg")]
+
+
+def _bounding_box(volume: np.ndarray) -> np.ndarray:
+    """Return a copy, Fortran-ordered, of the part of a volume that is not zero; the volume must hold something."""
+    part = volume
+    for axis in (2, 1, 0):
+        filled = np.flatnonzero(part.any(axis=tuple(other for other in range(3) if other != axis)))
+        part = part[tuple(slice(filled[0], filled[-1] + 1) if other == axis else slice(None) for other in range(3))]
+    return np.asfortranarray(part)

@@ -1,0 +1,1 @@
+"""What trains and predicts: nnU-Net's dataset, folds, checkpoints, GPUs and the ensemble."""

@@ -1,0 +1,210 @@
+"""Sliding-window segmentation by one network or by the mean of several, in one pass over each case.
+
+The arithmetic is nnU-Net's (Gaussian-weighted tiles at half a patch's step, the mean of the folds' logits, its own
+resampling and cropping), the order is ours: the weights of all folds stay on the device, neighbouring
+tiles go through the networks in one batch, and one sum of logits is kept instead of one per fold.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
+from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compute_steps_for_sliding_window
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import nn
+
+from posttx.errors import PostTxError
+from posttx.files import read_json
+from posttx.networks.checkpoints import check_checkpoint
+from posttx.nifti import Volume
+
+logger = logging.getLogger(__name__)
+TILE_STEP = 0.5
+GPU_BATCH = 8
+# Voxels of a batch on a CPU: torch takes its slow convolution for one small patch alone, and caches end somewhere.
+CPU_BATCH_VOXELS = 2**19
+Slices = tuple[slice, ...]
+
+
+@dataclass
+class Ensemble:
+    """Networks of the folds on one device, and what nnU-Net needs to prepare a case for them.
+
+    ``mirror_axes`` are spatial axes (0, 1, 2) whose flipped copies are averaged; empty for none.
+    """
+
+    networks: Sequence[nn.Module]
+    plans: PlansManager
+    configuration: ConfigurationManager
+    dataset: dict[str, Any]
+    device: torch.device
+    mirror_axes: tuple[int, ...] = ()
+    batch: int = field(default=1)
+
+    def logits(self, data: torch.Tensor) -> torch.Tensor:
+        """Return the mean logits (classes, x, y, z) of a prepared image (channels, x, y, z), on the CPU, float32."""
+        patch = tuple(int(edge) for edge in self.configuration.patch_size)
+        padded, inside = _padded(data, patch)
+        tiles = _tiles(padded.shape[1:], patch)
+        home = self.device
+        while True:
+            try:
+                return self._summed(padded, tiles, patch, home)[(slice(None), *inside)].cpu()
+            except torch.cuda.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                if self.batch > 1:
+                    self.batch //= 2
+                elif home.type == "cuda":
+                    home = torch.device("cpu")
+                else:
+                    raise
+                logger.warning("out of GPU memory: trying %d tiles at a time, sums on %s", self.batch, home)
+
+    @torch.inference_mode()
+    def _summed(
+        self, data: torch.Tensor, tiles: list[Slices], patch: tuple[int, ...], home: torch.device
+    ) -> torch.Tensor:
+        gaussian = compute_gaussian(patch, sigma_scale=1 / 8, value_scaling_factor=10, device=torch.device("cpu"))
+        gaussian = gaussian.to(home, torch.float32)
+        classes = self.plans.get_label_manager(self.dataset).num_segmentation_heads
+        total = torch.zeros((classes, *data.shape[1:]), device=home)
+        weight = torch.zeros(data.shape[1:], device=home)
+        data = data.to(home)
+        mixed = torch.autocast("cuda") if self.device.type == "cuda" else nullcontext()
+        with mixed:
+            for some in _batches(tiles, self.batch):
+                images = torch.stack([data[(slice(None), *tile)] for tile in some]).to(self.device)
+                images = images.contiguous(memory_format=torch.channels_last_3d)
+                for tile, mean in zip(some, self._mean(images).to(home), strict=True):
+                    total[(slice(None), *tile)] += mean * gaussian
+                    weight[tile] += gaussian
+        return total.div_(weight)
+
+    def _mean(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the mean logits of a batch of tiles over folds and mirrored copies, float32."""
+        mirrored = [
+            tuple(axis + 2 for axis in axes)
+            for count in range(len(self.mirror_axes) + 1)
+            for axes in itertools.combinations(self.mirror_axes, count)
+        ]
+        total: torch.Tensor | None = None
+        for network in self.networks:
+            for axes in mirrored:
+                flipped = torch.flip(images, axes) if axes else images
+                logits = network(flipped)
+                logits = (torch.flip(logits, axes) if axes else logits).float()
+                total = logits if total is None else total.add_(logits)
+        assert total is not None
+        return total.div_(len(self.networks) * len(mirrored))
+
+    def segment(self, volumes: Sequence[Volume]) -> np.ndarray:
+        """Return the label map of a case on the grid of its channel ``volumes``, in their array order (uint8)."""
+        return self.finish(*self.prepare(volumes))
+
+    def prepare(self, volumes: Sequence[Volume]) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Crop, normalise and resample a case as nnU-Net does; return its data and what undoes that."""
+        # nnU-Net counts axes from the slowest in the file, NIfTI from the fastest.
+        data = np.stack([volume.data.transpose(2, 1, 0) for volume in volumes]).astype(np.float32, copy=False)
+        properties = {"spacing": [float(edge) for edge in reversed(volumes[0].spacing)]}
+        preprocessor = self.configuration.preprocessor_class(verbose=False)
+        data, _, properties = preprocessor.run_case_npy(
+            data, None, properties, self.plans, self.configuration, self.dataset
+        )
+        return torch.from_numpy(data), properties
+
+    def finish(self, data: torch.Tensor, properties: dict[str, Any]) -> np.ndarray:
+        """Return the label map of a prepared case on the grid of its files, in NIfTI array order."""
+        return self.label_map(self.logits(data), properties)
+
+    def label_map(self, logits: torch.Tensor, properties: dict[str, Any]) -> np.ndarray:
+        """Return logits as a label map on the grid of the case's files: nnU-Net's resampling, argmax and uncropping."""
+        segmentation = convert_predicted_logits_to_segmentation_with_correct_shape(
+            logits,
+            self.plans,
+            self.configuration,
+            self.plans.get_label_manager(self.dataset),
+            properties,
+            num_threads_torch=torch.get_num_threads(),
+        )
+        return np.asfortranarray(np.asarray(segmentation).transpose(2, 1, 0))
+
+
+def batch_size(configuration: ConfigurationManager, device: torch.device) -> int:
+    """Return how many tiles go through a network together."""
+    if device.type == "cuda":
+        return GPU_BATCH
+    return max(1, min(GPU_BATCH, CPU_BATCH_VOXELS // math.prod(configuration.patch_size)))
+
+
+def load_ensemble(checkpoints: Sequence[str | Path], device: str, mirroring: bool) -> tuple[Ensemble, list[str]]:
+    """Load the checkpoints of a model's folds once; return the ensemble and the checkpoints' SHA-256.
+
+    ``plans.json`` and ``dataset.json`` are those that nnU-Net keeps beside the fold folders. A checkpoint without its
+    recorded digest is refused before it is read; a device that is not there is an error.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise PostTxError("no CUDA device is available", remedy="Set models.<name>.train.device to cpu, or give a GPU")
+    digests = [check_checkpoint(path) for path in checkpoints]
+    model = Path(checkpoints[0]).parent.parent
+    plans, dataset = PlansManager(read_json(model / "plans.json")), read_json(model / "dataset.json")
+    networks: list[nn.Module] = []
+    for path in checkpoints:
+        content = torch.load(path, map_location="cpu", weights_only=False)
+        configuration = plans.get_configuration(content["init_args"]["configuration"])
+        networks.append(_network(content, plans, configuration, dataset).to(device))
+    axes = tuple(content["inference_allowed_mirroring_axes"] or ()) if mirroring else ()
+    place = torch.device(device)
+    batch = batch_size(configuration, place)
+    return Ensemble(networks, plans, configuration, dataset, place, axes, batch), digests
+
+
+def _network(
+    checkpoint: dict[str, Any], plans: PlansManager, configuration: ConfigurationManager, dataset: dict[str, Any]
+) -> nn.Module:
+    trainer = recursive_find_trainer_class_by_name(checkpoint["trainer_name"])
+    network = trainer.build_network_architecture(
+        plans,
+        configuration,
+        determine_num_input_channels(plans, configuration, dataset),
+        plans.get_label_manager(dataset).num_segmentation_heads,
+        enable_deep_supervision=False,
+    )
+    network.load_state_dict(checkpoint["network_weights"])
+    return network.eval().to(memory_format=torch.channels_last_3d)
+
+
+def _padded(data: torch.Tensor, patch: tuple[int, ...]) -> tuple[torch.Tensor, Slices]:
+    """Pad an image with 0 to at least one patch, evenly; return it and where the image lies in it."""
+    pads, inside = [], []
+    for length, edge in zip(data.shape[1:], patch, strict=True):
+        missing = max(0, edge - length)
+        before = missing // 2
+        pads.append((before, missing - before))
+        inside.append(slice(before, before + length))
+    flat = [width for pair in reversed(pads) for width in pair]
+    return torch.nn.functional.pad(data, flat), tuple(inside)
+
+
+def _tiles(shape: Sequence[int], patch: tuple[int, ...]) -> list[Slices]:
+    steps = compute_steps_for_sliding_window(tuple(shape), patch, TILE_STEP)
+    return [
+        tuple(slice(start, start + edge) for start, edge in zip(corner, patch, strict=True))
+        for corner in itertools.product(*steps)
+    ]
+
+
+def _batches(tiles: list[Slices], size: int) -> Iterator[list[Slices]]:
+    for first in range(0, len(tiles), size):
+        yield tiles[first : first + size]

@@ -1,0 +1,1 @@
+"""Figures, case pictures, the viewer and the report's page."""

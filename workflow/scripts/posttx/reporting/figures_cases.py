@@ -1,0 +1,150 @@
+"""Figures over patients and lesions of one model on one cohort: courses, detection by size, false positives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from posttx.conventions import HALLUCINATED
+from posttx.reporting.figures_model import NO_REFERENCE, single_labels, with_states
+from posttx.reporting.figures_training import LINES
+from posttx.reporting.style import INK, figure, logarithmic, say
+
+PATIENTS = 12
+# Bin edges in ml: half decades from a voxel of 1 mm to what only large lesions have.
+SIZES = 10 ** np.arange(-3.0, 2.51, 0.5)
+SMALLEST_BIN = 3
+
+
+def draw_trajectories(metrics: pd.DataFrame, colors: Mapping[str, str], path: str | Path) -> None:
+    """Draw each class's volume over the scans of the patients with most of them, reference solid, prediction dashed.
+
+    At most ``PATIENTS`` patients with two scans or more; volumes in ml on an axis linear up to 0.1 ml and logarithmic
+    above it, so that a class that vanishes is seen at 0.
+    """
+    single = metrics[metrics["label"].notna()]
+    scans = single.groupby("patient")["timepoint"].nunique().sort_values(ascending=False, kind="stable")
+    patients = list(scans[scans >= 2].index[:PATIENTS])
+    columns = min(4, max(1, len(patients)))
+    rows = -(-max(1, len(patients)) // columns)
+    with figure(path, rows, columns, size=(7.8, 1.9 * rows + 0.7), sharey=True) as axes:
+        panels = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
+        for panel in panels[len(patients) :]:
+            say(panel, "" if patients else "No patient has two scans or more.")
+        for panel, patient in zip(panels, patients, strict=False):
+            _trajectory(panel, single[single["patient"] == patient], colors)
+            panel.set_title(str(patient)[-16:], fontsize=8.5, parse_math=False)
+        volumes = single.loc[single["patient"].isin(patients), ["volume_ref_mm3", "volume_pred_mm3"]]
+        largest = float(np.nanmax(volumes.to_numpy(np.float64), initial=1.0)) / 1000
+        for i, panel in enumerate(panels[: len(patients)]):
+            panel.set_ylim(-0.01, 1.6 * largest)
+            panel.set(ylabel="ml" if i % columns == 0 else "", xlabel="timepoint" if i // columns == rows - 1 else "")
+        if patients:
+            names = [name for name in colors if name in set(single["region"])]
+            handles = [panels[0].plot([], [], color=colors[name], linewidth=2)[0] for name in names]
+            lines = [panels[0].plot([], [], color=INK, linestyle=style)[0] for style in ("-", "--")]
+            panels[0].figure.legend([*handles, *lines], [*names, "reference", "prediction"],
+                                    loc="outside upper left", ncols=8, fontsize=8.5)  # fmt: skip
+
+
+def _trajectory(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> None:
+    for region, part in rows.sort_values("timepoint").groupby("region", sort=False):
+        if str(region) not in colors:
+            continue
+        for kind, style, marker in (("ref", "-", "o"), ("pred", "--", "^")):
+            volume = part[f"volume_{kind}_mm3"].to_numpy(np.float64) / 1000
+            if np.isfinite(volume).any():
+                axes.plot(part["timepoint"].astype(str), volume, color=colors[str(region)], linestyle=style,
+                          marker=marker, markersize=3, linewidth=1.1)  # fmt: skip
+    axes.set_yscale("symlog", linthresh=0.1)
+    axes.tick_params(labelsize=8)
+
+
+def draw_detection(lesions: pd.DataFrame, colors: Mapping[str, str], path: str | Path) -> None:
+    """Draw the share of reference lesions that were found, by their volume, with Wilson's 95 % interval, per class.
+
+    ``lesions`` has columns region, source, state, volume_mm3 (``schemas.LESIONS``); lesions that the scheme ignores are
+    left out, and bins with fewer than ``SMALLEST_BIN`` lesions are not drawn. The right panel counts lesions that were
+    predicted where there is none.
+    """
+    with figure(path, 1, 2, size=(7.8, 3.7), width_ratios=(2.2, 1)) as axes:
+        found, false = axes[0]
+        regions = [name for name in colors if name in set(lesions.get("region", []))]
+        if not regions:
+            say(found, "No lesions are known.")
+            return false.set_axis_off()
+        for region, line in zip(regions, LINES, strict=False):
+            _detected(found, lesions[lesions["region"] == region], colors[region], line, region)
+        logarithmic(found)
+        found.set_xlim(SIZES[0], SIZES[-1])
+        found.set(ylim=(-0.03, 1.03), xlabel="volume of the reference lesion (ml)", ylabel="share found")
+        if found.get_legend_handles_labels()[0]:
+            found.legend(fontsize=8.5, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
+        wrong = lesions[lesions["state"] == "false_positive"]
+        counts = [int((wrong["region"] == region).sum()) for region in regions]
+        bars = false.barh(regions, counts, color=[colors[region] for region in regions], height=0.6)
+        false.bar_label(bars, padding=3, fontsize=8.5)
+        false.set(xlabel="false-positive lesions", xlim=(0, max(counts, default=0) * 1.25 + 1))
+        false.grid(axis="y", visible=False)
+        false.invert_yaxis()
+
+
+def _detected(axes: Axes, lesions: pd.DataFrame, color: str, line: object, region: str) -> None:
+    kept = lesions[(lesions["source"] == "reference") & lesions["state"].isin(["matched", "missed"])]
+    bins = np.digitize(kept["volume_mm3"].to_numpy(np.float64) / 1000, SIZES)
+    hit = (kept["state"] == "matched").to_numpy(bool)
+    places, shares, lows, highs = [], [], [], []
+    for index in np.unique(bins):
+        chosen = hit[bins == index]
+        if len(chosen) >= SMALLEST_BIN:
+            low, high = wilson(int(chosen.sum()), len(chosen))
+            places.append(SIZES[min(index, len(SIZES) - 1)] / 10**0.25)
+            shares.append(chosen.mean())
+            lows.append(chosen.mean() - low)
+            highs.append(high - chosen.mean())
+    if places:
+        axes.errorbar(places, shares, yerr=np.clip([lows, highs], 0, 1), color=color, linestyle=line, marker="o",
+                      markersize=4, linewidth=1.3, elinewidth=0.8, capsize=2,
+                      label=f"{region} (n = {len(kept)})")  # fmt: skip
+
+
+def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return Wilson's score interval of a share (Wilson 1927), by default of 95 %."""
+    share = hits / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return float(middle - half), float(middle + half)
+
+
+def draw_false_positives(metrics: pd.DataFrame, colors: Mapping[str, str], path: str | Path) -> None:
+    """Draw the mean false-positive volume per class, split into loose outlines and hallucinated classes.
+
+    Shares are in % of the class's mean reference volume, over all cases; the hallucinated part (hatched) is that of the
+    cases whose reference lacks the class.
+    """
+    scored = with_states(metrics)
+    regions = single_labels(scored, colors)
+    with figure(path, size=(7.6, 1.2 + 0.5 * max(1, len(regions)))) as axes:
+        if not regions:
+            return say(axes, NO_REFERENCE)
+        for row, region in enumerate(regions):
+            part = scored[scored["region"] == region]
+            total = float(part["n_ref"].sum())
+            if not total:
+                axes.text(0, row, " no reference has it", va="center", fontsize=8.5)
+                continue
+            hallucinated = part["state"] == HALLUCINATED
+            loose = 100 * float(part.loc[~hallucinated, "fp"].sum()) / total
+            invented = 100 * float(part.loc[hallucinated, "fp"].sum()) / total
+            axes.barh(row, loose, color=colors[region], height=0.6)
+            axes.barh(row, invented, left=loose, color=colors[region], height=0.6, hatch="////", edgecolor="white")
+            words = f" {loose + invented:.1f} %, of which hallucinated {invented:.1f}"
+            axes.text(loose + invented, row, words, va="center", fontsize=8.5)  # fmt: skip
+        axes.set_yticks(range(len(regions)), regions)
+        axes.set(ylim=(len(regions) - 0.5, -0.5), xlabel="false-positive volume (% of the reference volume)")
+        axes.set_xlim(0, max(0.1, axes.get_xlim()[1]) * 1.45)
+        axes.grid(axis="y", visible=False)

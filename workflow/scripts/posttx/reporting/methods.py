@@ -1,0 +1,168 @@
+"""The methods section, written from the configuration, nnU-Net's plans and the versions: what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from posttx.configuration import plan_overrides
+from posttx.reporting.figures_training import planned_configuration
+
+Paragraph = tuple[str, str]
+
+
+def preprocessing(config: Mapping[str, Any]) -> list[Paragraph]:
+    """Return (heading, text) of what happens to every image before nnU-Net sees it."""
+    standard = config["standardize"]
+    low, high = standard["clip_percentiles"]
+    edge = f"{standard['spacing']:g}"
+    extra = standard.get("extra_channels") or []
+    channels = f" Channels added: {', '.join(extra)}." if extra else ""
+    return [
+        (
+            "Reorientation",
+            f"All volumes were brought to {standard['orientation']} axis order by flips and transpositions.",
+        ),
+        (
+            "Resampling",
+            f"Voxels are {edge} × {edge} × {edge} mm³; where a scan differed, images were resampled by "
+            f"{standard['interpolation']} interpolation and references label by label. "
+            "A grid that fits was left as it is.",
+        ),
+        (
+            "Intensities",
+            f"Each modality was clipped to its percentiles {low:g} and {high:g} over non-zero voxels; "
+            f"nnU-Net normalised it as its plan says (below).{channels}",
+        ),
+    ]
+
+
+def network(plans: Mapping[str, Any], train: Mapping[str, Any]) -> list[Paragraph]:
+    """Return (heading, text) of the planned network of a model; what the plan does not say is left out."""
+    settings = planned_configuration(plans, train["configuration"])
+    architecture = settings.get("architecture") or {}
+    kwargs = architecture.get("arch_kwargs") or {}
+    paragraphs = [
+        (
+            "Architecture",
+            f"{_last(architecture.get('network_class_name', 'the planned network'))} with "
+            f"{kwargs.get('n_stages', '?')} stages of {_list(kwargs.get('features_per_stage'))} features and "
+            f"{_list(kwargs.get('n_conv_per_stage') or kwargs.get('n_blocks_per_stage'))} convolutions or blocks each; "
+            f"kernels {_distinct(kwargs.get('kernel_sizes'))}; strides {_distinct(kwargs.get('strides'), every=True)}; "
+            f"{_last(kwargs.get('norm_op', ''))}, {_last(kwargs.get('nonlin', ''))}.",
+        ),
+        (
+            "Input",
+            f"Patches of {_times(settings.get('patch_size', []))} voxels, batch {settings.get('batch_size', '?')}; "
+            f"spacing {_times(settings.get('spacing', []))} mm; normalisation "
+            f"{', '.join(dict.fromkeys(map(str, settings.get('normalization_schemes', []))))}; "
+            f"the foreground was cropped to (median) {_times(settings.get('median_image_size_in_voxels', []))} voxels.",
+        ),
+    ]
+    changed = plan_overrides(train)
+    if changed:
+        told = ", ".join(f"{key} = {value}" for key, value in changed.items())
+        paragraphs.append(("Changes to the plan", f"The configuration replaces what the planner chose: {told}."))
+    return paragraphs
+
+
+def training(train: Mapping[str, Any]) -> list[Paragraph]:
+    """Return (heading, text) of how a model was trained and how it predicts."""
+    folds = train["folds"]
+    iterations = f" of {train['iterations']} iterations" if train.get("iterations") else ""
+    mirroring = (
+        "" if train.get("mirroring", True) else " Mirroring, in augmentation and at prediction, was switched off."
+    )
+    return [
+        (
+            "Cross-validation",
+            f"{folds} folds grouped by patient: all scans of a patient are in one fold, so that no validation case has "
+            "a sibling in its training set.",
+        ),
+        (
+            "Training",
+            f"{train['epochs']} epochs{iterations} per fold with {train['trainer']} (nnU-Net v2) on {train['device']}; "
+            f"Dice plus cross-entropy loss with deep supervision.{mirroring}",
+        ),
+        (
+            "Prediction",
+            f"Cases of the training cohort were predicted by the one fold that had not seen them (out of fold); all "
+            f"others by the ensemble of the {folds} folds (mean of the softmax). Segmentations were put back onto the "
+            "original grid of the scan and scored there.",
+        ),
+    ]
+
+
+def evaluation(config: Mapping[str, Any]) -> list[Paragraph]:
+    """Return (heading, text) of how segmentations were scored."""
+    tolerances = " and ".join(f"{value:g}" for value in config["evaluation"]["surface_tolerance_mm"])
+    return [
+        (
+            "Scores",
+            "Voxel counts per class and case give Dice, intersection over union, precision and recall; surface "
+            f"distances are taken in mm (95th percentile of the Hausdorff distance; normalised surface distance at "
+            f"{tolerances} mm); lesion-wise scores follow the scheme {config['evaluation']['scheme']}.",
+        ),
+        (
+            "Intervals",
+            f"95 % intervals are percentiles of {config['statistics']['bootstrap']:,} bootstrap resamples drawn by "
+            "patient, because scans of one patient are not independent.",
+        ),
+    ]
+
+
+def software(provenance: Mapping[str, Any]) -> str:
+    """Return one sentence with the versions that shape the numbers."""
+    packages = provenance.get("packages") or {}
+    named = ["snakemake", "nnunetv2", "torch", "numpy", "scipy", "nibabel"]
+    told = ", ".join(f"{name} {packages[name]}" for name in named if packages.get(name))
+    return f"Software: Python {provenance.get('python', '?')}, {told}." if told else ""
+
+
+def markdown(
+    config: Mapping[str, Any],
+    trained: Mapping[str, Mapping[str, Any]],
+    plans: Mapping[str, Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+) -> str:
+    """Return the whole section as Markdown with citations as pandoc writes them, to be pasted into a paper."""
+    parts = ["## Methods", ""]
+    paragraphs = preprocessing(config) if trained else []
+    for name, model in trained.items():
+        train = model["train"]
+        paragraphs += [(f"{heading} ({name})", text) for heading, text in network(plans[name], train) + training(train)]
+    paragraphs += evaluation(config)
+    for heading, text in paragraphs:
+        parts += [f"**{heading}.** {text}", ""]
+    parts += [
+        f"{software(provenance)} The workflow runs in Snakemake [@snakemake]; networks are nnU-Net's [@nnunet].",
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def bibliography(assets: str | Path, config: Mapping[str, Any]) -> str:
+    """Return the BibTeX entries of what a run cites; that of the phantom's anatomy only where there is a phantom."""
+    entries = (Path(assets) / "references.bib").read_text(encoding="utf-8").strip().split("\n\n")
+    phantom = any("phantom" in cohort for cohort in config["cohorts"].values())
+    return "\n\n".join(entry for entry in entries if phantom or "{mni152," not in entry) + "\n"
+
+
+def _last(name: Any) -> str:
+    return str(name).rsplit(".", 1)[-1]
+
+
+def _list(values: Any) -> str:
+    return f"[{', '.join(map(str, values))}]" if isinstance(values, Sequence) and not isinstance(values, str) else "?"
+
+
+def _times(values: Sequence[Any]) -> str:
+    return " × ".join(f"{value:g}" for value in values) or "?"
+
+
+def _distinct(values: Any, every: bool = False) -> str:
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        return "?"
+    told = ["×".join(map(str, value)) if isinstance(value, Sequence) else str(value) for value in values]
+    return ", ".join(told if every else dict.fromkeys(told))

@@ -1,0 +1,125 @@
+"""The report: what stands in ``results/`` turned into one page that opens from disk with no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from posttx.analysis.interpretation_rules import RULES
+from posttx.files import replacing, write_text
+from posttx.reporting import report_parts as parts
+from posttx.reporting.figures_cohort import MODALITY_NAMES
+from posttx.reporting.viewer import SECOND, looks
+
+logger = logging.getLogger(__name__)
+# Browsers of the field open pages of 10 MB with ease and choke at 30: pictures get what figures and tables leave.
+PAGE_BYTES = 8_500_000
+
+
+def write_report(results: str | Path, assets: str | Path, output: str | Path, settings: Mapping[str, Any]) -> None:
+    """Write the page from the tables and figures below ``results``, with templates and texts of ``assets``.
+
+    ``settings`` holds ``config`` (completed), ``cohorts`` (name -> has images), ``models`` (cohort -> models scored),
+    ``trained`` (model -> its folder, plans file and train settings), ``regions`` (name -> long name, label, colour).
+    What is not there for a cohort or model (images, training, references) is said on the page.
+    """
+    results, assets = Path(results), Path(assets)
+    page = _environment(assets).get_template("index.html.j2").render(**context(results, assets, settings))
+    write_text(output, page)
+    logger.info("the report has %.1f MB", len(page.encode()) / 1e6)
+
+
+def write_viewer(assets: str | Path, page: str | Path, library: str | Path, settings: Mapping[str, Any]) -> None:
+    """Write the viewer's page, and beside it the library that it loads; cases are loaded from the folders below."""
+    assets = Path(assets)
+    script = (assets / "viewer.js").read_text(encoding="utf-8")
+    single = {region["label"]: name for name, region in settings["regions"].items() if region["label"] is not None}
+    labels = looks({label: settings["regions"][name]["color"] for label, name in single.items()}, single)
+    told = {"labels": labels, "second": SECOND, "modalities": MODALITY_NAMES}
+    content = (
+        _environment(assets)
+        .get_template("viewer.html.j2")
+        .render(
+            title=settings["config"]["report"]["title"],
+            style=Markup((assets / "viewer.css").read_text(encoding="utf-8")),
+            script=Markup(script),
+            script_hash=_digest(script),
+            looks=Markup(json.dumps(told).replace("<", "\\u003c")),
+        )
+    )
+    with replacing(library) as beside:
+        shutil.copyfile(assets / "vendor/niivue/niivue.umd.js", beside)
+    write_text(page, content)
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _environment(assets: Path) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(assets),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["slug"] = parts.slug
+    return environment
+
+
+def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return everything the template shows."""
+    config, regions = settings["config"], settings["regions"]
+    colors = {name: region["color"] for name, region in regions.items()}
+    budget = [max(0, PAGE_BYTES - sum(path.stat().st_size for path in (results / "figures").rglob("*.svg")))]
+    blocks = [
+        parts.block(results, cohort, model, settings, budget)
+        for cohort in settings["models"]
+        for model in settings["models"][cohort]
+    ]
+    script = _joined(assets, SCRIPTS)
+    provenance = parts.read_known(results / "provenance.json")
+    return {
+        "title": config["report"]["title"],
+        "texts": _texts(assets),
+        "style": Markup(_joined(assets, STYLES)),
+        "script": Markup(script),
+        "script_hash": _digest(script),
+        "phantoms": [name for name, cohort in config["cohorts"].items() if "phantom" in cohort],
+        "convention": config["report"]["convention"],
+        "label_scheme": config["labels"],
+        "regions": regions,
+        "data": parts.data(results, settings, colors),
+        "methods": parts.methods_section(results, assets, settings, provenance),
+        "blocks": blocks,
+        "rules": [(rule.id, rule.title, rule.described) for rule in RULES.values()],
+        "rateable": any(block["cases"] for block in blocks),
+        "comparisons": parts.comparisons(results, settings, colors),
+        "headline": [block["headline"] for block in blocks],
+        "provenance": provenance,
+        "config_text": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+    }
+
+
+SCRIPTS = ("vendor/datatables/dataTables.min.js", "page.js")
+STYLES = ("vendor/datatables/dataTables.dataTables.min.css", "style.css")
+
+
+def _joined(assets: Path, names: Sequence[str]) -> str:
+    return "\n".join((assets / name).read_text(encoding="utf-8") for name in names)
+
+
+def _texts(assets: Path) -> dict[str, dict[str, str]]:
+    texts = yaml.safe_load((assets / "texts.yaml").read_text(encoding="utf-8"))
+    return {name: {"title": "", "read": "", "convention": "", **text} for name, text in texts.items()}

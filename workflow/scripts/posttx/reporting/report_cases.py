@@ -1,0 +1,100 @@
+"""The cases of the report: their pictures, inlined as far as the page's weight allows, and their scores as text."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from posttx.conventions import case_means, convention_of
+from posttx.scoring.scores import scores_from
+
+
+def case_entries(
+    tables: Mapping[str, pd.DataFrame],
+    folder: Path,
+    link: str,
+    budget: list[int],
+    viewer: tuple[Path, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return one entry per worst and best case that has a picture: id, kind, rank, sentence, and picture or link to it.
+
+    ``budget`` is the bytes left for pictures on the page, used up in the order of the cases, as its one item;
+    ``viewer`` is the folder and the link of the viewer's cases. Cases of a cohort without scores come in the order of
+    their names.
+    """
+    pictures = {path.stem: path for path in sorted(folder.glob("*.webp"))} if folder.is_dir() else {}
+    entries: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for kind in ("worst", "best"):
+        table = tables.get(f"{kind}_cases", pd.DataFrame())
+        for _, row in table.iterrows():
+            if row["case"] in pictures and row["case"] not in seen:
+                seen.add(row["case"])
+                entries.append(_entry(row["case"], kind, describe(row), pictures[row["case"]], link, budget))
+    if not entries:
+        entries = [_entry(case, "shown", "", path, link, budget) for case, path in pictures.items()]
+    for entry in entries:
+        scripted = viewer is not None and (viewer[0] / f"{entry['case']}.js").is_file()
+        entry["viewer"] = f"{viewer[1]}/{entry['case']}" if viewer and scripted else ""
+    return entries
+
+
+def _entry(case: str, kind: str, sentence: str, path: Path, link: str, budget: list[int]) -> dict[str, Any]:
+    size = path.stat().st_size * 4 // 3
+    source = ""
+    if size <= budget[0]:
+        budget[0] -= size
+        source = f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return {"case": case, "kind": kind, "sentence": sentence, "source": source, "link": f"{link}/{path.name}"}
+
+
+def describe(row: pd.Series) -> str:
+    """Return a case's scores as a sentence: mean Dice, then every class with its Dice or state."""
+    parts = []
+    for name in row.index:
+        if name.startswith("dice_"):
+            region = name.removeprefix("dice_")
+            state = row.get(f"state_{region}")
+            dice = row[name]
+            known = isinstance(dice, float) and math.isfinite(dice)
+            told = state if isinstance(state, str) else "unknown"
+            parts.append(f"{region} {f'{dice:.3f}' if known and told == 'present' else told}")
+    mean = f"mean Dice {row['mean_dice']:.3f}" if math.isfinite(row["mean_dice"]) else "no mean Dice"
+    return f"{mean}; {', '.join(parts)}"
+
+
+def all_cases(metrics: pd.DataFrame, names: Mapping[int, str], convention: str) -> str:
+    """Return the table of all cases as JSON for a script element: columns (title, kind) and rows.
+
+    Cells of kind ``scored`` are [Dice or null, state]. The mean Dice of a case follows ``convention``. Nothing in the
+    text can end the element: ``<`` is escaped.
+    """
+    single = metrics[metrics["region"].isin(list(names.values()))]
+    scores = scores_from(single, {name: [label] for label, name in names.items()}).per_label
+    mean = case_means(convention_of(convention), scores["dice"], scores.states)
+    rows = [
+        [
+            str(scores.cases[i]),
+            str(scores.patients[i]),
+            str(scores.timepoints[i]),
+            _rounded(mean[i]),
+            *[
+                [_rounded(dice), str(state or "unknown")]
+                for dice, state in zip(scores["dice"][i], scores.states[i], strict=True)
+            ],
+        ]
+        for i in range(len(scores.cases))
+    ]
+    columns = [["Case", "text"], ["Patient", "text"], ["Timepoint", "text"], ["Mean Dice", "number"]]
+    columns += [[f"Dice {name}", "scored"] for name in scores.regions]
+    return json.dumps({"columns": columns, "rows": rows}, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 5) if math.isfinite(value) else None

@@ -1,0 +1,237 @@
+"""The parts of the report's page: what its template is told of the data, the methods, each model on each cohort."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+from PIL import Image
+
+from posttx.analysis.comparison import IMPROVED, WORSE
+from posttx.analysis.conclusions import conclusions
+from posttx.analysis.interpretation import Sentence, sentences
+from posttx.errors import PostTxError
+from posttx.files import read_json
+from posttx.reporting import methods
+from posttx.reporting import report_data as data_views
+from posttx.reporting import report_tables as views
+from posttx.reporting.figures_training import read_progress
+from posttx.reporting.report_cases import all_cases, case_entries
+from posttx.reporting.style import INK
+
+FINDINGS_SHOWN = 500
+
+
+def slug(name: str) -> str:
+    """Return ``name`` as part of an HTML id."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", str(name)).strip("-").lower() or "x"
+
+
+def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) -> dict[str, Any]:
+    """Return the sections about the data alone: snapshot, audit, class balance, their figures."""
+    cohorts = {name: _cohort(results, name, settings) for name in settings["config"]["cohorts"]}
+    data: dict[str, Any] = {"snapshot": data_views.snapshot(cohorts), "audited": any(settings["cohorts"].values())}
+    if data["audited"]:
+        findings = pd.read_parquet(results / "audit/findings.parquet")
+        data["severities"] = {name: int((findings["severity"] == name).sum()) for name in ("error", "warning", "info")}
+        data["findings"], data["all_findings"] = data_views.findings(findings, FINDINGS_SHOWN)
+        data["intensity"] = data_views.intensities(pd.read_parquet(results / "audit/intensity.parquet"))
+        data["classes"] = data_views.class_balance(pd.read_parquet(results / "audit/labels.parquet"), colors)
+        data["figures"] = {
+            name: figure(results / f"figures/cohorts/{name}.svg", f"cohorts-{name}")
+            for name in ("intensities", "class_shares", "presence")
+        }
+    return data
+
+
+def _cohort(results: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    cohort = settings["config"]["cohorts"][name]
+    source = next(
+        (f"{kind}: {cohort[kind]}" for kind in ("path", "sheet") if kind in cohort), "counts alone, no images"
+    )
+    if "phantom" in cohort:
+        source = "phantom (simulated)"
+    if settings["cohorts"][name]:
+        table = pd.read_parquet(results / f"cohorts/{name}.parquet")
+        known = table
+    else:
+        table = None
+        models = settings["models"].get(name) or []
+        known = pd.read_parquet(results / f"metrics/{name}/{models[0]}.parquet") if models else pd.DataFrame()
+    counts = {f"{what}s": int(known[what].nunique()) if len(known) else 0 for what in ("case", "patient")}
+    return {"table": table, "use": cohort["use"], "source": source, **counts}
+
+
+def methods_section(
+    results: Path, assets: Path, settings: Mapping[str, Any], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return section 4: paragraphs, figures and tables of every model trained here, and the same as Markdown."""
+    config = settings["config"]
+    models, plans = [], {}
+    for name, model in settings["trained"].items():
+        plans[name] = read_json(results / model["plans"])
+        folder = results / model["folder"]
+        folds = {
+            str(fold): read_progress(folder / f"fold_{fold}/progress.jsonl") for fold in range(model["train"]["folds"])
+        }
+        models.append({
+            "name": name,
+            "network": methods.network(plans[name], model["train"]),
+            "training": methods.training(model["train"]),
+            "folds": data_views.training(folds, slug(name)),
+            "curves": figure(results / f"figures/training/{name}/curves.svg", f"{slug(name)}-curves"),
+            "drawing": figure(results / f"figures/training/{name}/network.svg", f"{slug(name)}-network"),
+        })  # fmt: skip
+    return {
+        "markdown": methods.markdown(config, settings["trained"], plans, provenance),
+        "bibliography": methods.bibliography(assets, config),
+        "preprocessing": methods.preprocessing(config) if models else [],
+        "models": models,
+        "evaluation": methods.evaluation(config),
+        "software": methods.software(provenance),
+        "elsewhere": [name for name in config["models"] if name not in settings["trained"]],
+    }
+
+
+def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], budget: list[int]) -> dict[str, Any]:
+    """Return what the page shows of one model on one cohort."""
+    folder = results / f"tables/{cohort}/{model}"
+    tables = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+    missing = {"summary", "per_class", "volume_bias", "inter_class", "false_positives"} - set(tables)
+    if missing:
+        raise PostTxError(f"there is no table {', '.join(sorted(missing))}", remedy="Run the workflow", file=folder)
+    regions, convention = settings["regions"], settings["config"]["report"]["convention"]
+    colors = {name: region["color"] for name, region in regions.items()}
+    names = {region["label"]: name for name, region in regions.items() if region["label"] is not None}
+    key = f"{slug(cohort)}-{slug(model)}"
+
+    def files(table: str) -> list[tuple[str, str]]:
+        return [(f"{table}.{kind}", f"../tables/{cohort}/{model}/{table}.{kind}") for kind in ("csv", "parquet")]
+
+    metrics = pd.read_parquet(results / f"metrics/{cohort}/{model}.parquet")
+    said = sentences(tables)
+    figures = results / f"figures/{cohort}/{model}"
+    viewer = (results / f"report/viewer/{cohort}/{model}", f"viewer/index.html#{cohort}/{model}")
+    scored = bool(tables["per_class"]["n_present"].fillna(0).sum() + tables["per_class"]["n_absent"].fillna(0).sum())
+    return {
+        "key": key, "cohort": cohort, "model": model, "scored": scored,
+        "use": settings["config"]["cohorts"][cohort]["use"],
+        "trained": model in settings["trained"],
+        "counts": "counts" in settings["config"]["models"][model],
+        "headline": _headline(tables["summary"], key, cohort, model, convention),
+        "global": views.global_table(tables["summary"], key, convention, files("summary")),
+        "per_class": views.per_class(tables["per_class"], key, colors, files("per_class")),
+        "said": {table: _named_rows(tables[table], rows) for table, rows in said.items() if "region" in tables[table]},
+        "volume_bias": views.volume_bias(tables["volume_bias"], key, colors, files("volume_bias")),
+        "inter_class": views.inter_class(tables["inter_class"], key, names, files("inter_class")),
+        "false_positives": views.false_positives(tables["false_positives"], key, colors, files("false_positives")),
+        "worst": views.extreme_cases(tables["worst_cases"], key, "worst", files("worst_cases")),
+        "best": views.extreme_cases(tables["best_cases"], key, "best", files("best_cases")),
+        "all_cases": Markup(all_cases(metrics, names, convention)),
+        "conclusions": _sentences(conclusions(tables, _of_model(results, cohort, model))),
+        "figures": {path.stem: figure(path, f"{key}-{path.stem}") for path in sorted(figures.glob("*.svg"))},
+        "montages": {name: _montage(figures / f"{name}.png", budget) for name in ("worst", "best")},
+        "cases": case_entries(tables, figures / "cases", f"../figures/{cohort}/{model}/cases", budget, viewer),
+    }  # fmt: skip
+
+
+def _named_rows(table: pd.DataFrame, rows: Sequence[Sequence[Sentence]]) -> list[tuple[str, str]]:
+    """Return (region, what is said of its row) for a table with one row per region."""
+    return [
+        (str(region), " ".join(sentence.text for sentence in row))
+        for region, row in zip(table["region"], rows, strict=True)
+    ]
+
+
+def comparisons(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the comparison of models of every cohort that has one."""
+    found = []
+    for cohort in settings["models"]:
+        path = results / f"comparisons/{cohort}.parquet"
+        table = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+        if len(table):
+            files = [(f"{cohort}.{kind}", f"../comparisons/{cohort}.{kind}") for kind in ("csv", "parquet")]
+            said = sentences({"comparison": table}).get("comparison", [])
+            view = views.comparison(table, slug(cohort), colors, files)
+            found.append({"cohort": cohort, "view": view, "said": _compared(table, said)})
+    return found
+
+
+def _sentences(said: Sequence[Sentence]) -> list[str]:
+    return [sentence.text for sentence in said]
+
+
+def _of_model(results: Path, cohort: str, model: str) -> pd.DataFrame | None:
+    """Return the rows of a cohort's comparison in which a model is set against a baseline; None without one."""
+    path = results / f"comparisons/{cohort}.parquet"
+    if not path.is_file():
+        return None
+    table = pd.read_parquet(path)
+    return table[table["model"] == model]
+
+
+def _compared(table: pd.DataFrame, rows: Sequence[Sequence[Sentence]]) -> list[tuple[str, str]]:
+    """Return (models, measure and region; what is said) of the rows with a verdict for or against a model."""
+    named = table.assign(said=[" ".join(sentence.text for sentence in row) for row in rows] if rows else "")
+    decided = named[named["verdict"].isin([IMPROVED, WORSE])]
+    return [
+        (
+            f"{row['model']} against {row['baseline']}, {row['metric']} {row['region']} ({row['convention']})",
+            row["said"],
+        )
+        for _, row in decided.iterrows()
+    ]
+
+
+def _headline(summary: pd.DataFrame, key: str, cohort: str, model: str, convention: str) -> dict[str, Any]:
+    rows = summary[summary["convention"] == convention].set_index("metric")
+    cells = {}
+    for metric in ("dice", "iou", "precision", "recall"):
+        row = rows.loc[metric] if metric in rows.index else {"value": None, "ci_low": None, "ci_high": None}
+        cells[metric] = views.number(row["value"], 4, row["ci_low"], row["ci_high"])
+    n = rows["n"].max() if len(rows) else 0
+    patients = rows["n_patients"].max() if "n_patients" in rows else None
+    return {
+        "key": key,
+        "cohort": cohort,
+        "model": model,
+        "cells": cells,
+        "n": views.count(n),
+        "patients": views.count(patients),
+    }
+
+
+def figure(path: Path, prefix: str) -> Markup:
+    """Return an SVG of ours for inlining: ids by ``prefix`` or dropped, its ink the page's, no XML header."""
+    text = path.read_text(encoding="utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', text))
+    text = re.sub(r' id="([^"]+)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", text)
+    text = re.sub(r'\bhref="#([^"]+)"', rf'href="#{prefix}-\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
+    text = text.replace(INK, "currentColor")
+    # The size comes from the page; the view box keeps the proportions.
+    sized = re.compile(r'(<svg[^>]*?) width="([\d.]+)pt" height="[\d.]+pt"')
+    return Markup(sized.sub(r'\1 style="max-width:\2pt" aria-hidden="true"', text, count=1))
+
+
+def _montage(path: Path, budget: list[int]) -> str:
+    if not path.is_file():
+        return ""
+    stream = io.BytesIO()
+    with Image.open(path) as picture:
+        picture.convert("RGB").save(stream, "WEBP", quality=72, method=4)
+    budget[0] -= stream.tell()
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def read_known(path: Path) -> dict[str, Any]:
+    """Read a JSON object; a file that is not there gives an empty one."""
+    return read_json(path) if path.is_file() else {}

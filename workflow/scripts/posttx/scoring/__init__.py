@@ -1,0 +1,1 @@
+"""Segmentations against references: voxels, surfaces and lesions under a named scheme."""

@@ -1,0 +1,183 @@
+"""Scores from counts alone: nnU-Net's ``summary.json`` as rows of the metrics table."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from posttx.cases import split_brats_id
+from posttx.errors import CasesFailedError, PostTxError
+from posttx.scoring.metrics import overlap
+
+logger = logging.getLogger(__name__)
+COUNTS = ("TP", "FP", "FN", "TN")
+
+
+def read_counts(path: str | Path) -> list[Mapping[str, Any]]:
+    """Read the entries of ``metric_per_case``; NaN, which is no JSON but nnU-Net's habit, is accepted."""
+    path = Path(path)
+    if not path.is_file():
+        raise PostTxError(
+            "the counts file does not exist", remedy="Set the model's `counts` to it", file=path, code="CNT001"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        entries = content["metric_per_case"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PostTxError(
+            f"not an nnU-Net summary.json ({type(error).__name__}: {error})",
+            remedy="Give the summary.json that nnUNetv2_evaluate_folder writes",
+            file=path,
+            code="CNT001",
+        ) from error
+    if not isinstance(entries, list) or not entries:
+        raise PostTxError("metric_per_case holds no case", remedy="Evaluate again", file=path, code="CNT001")
+    return entries
+
+
+def case_of(entry: Mapping[str, Any], path: str | Path) -> str:
+    """Return the case id: the prediction's (or else the reference's) file name, after the last / or backslash."""
+    for key in ("prediction_file", "reference_file"):
+        if isinstance(entry.get(key), str):
+            name = re.split(r"[/\\]", entry[key])[-1]
+            return re.sub(r"(-seg)?\.nii(\.gz)?$", "", name)
+    raise PostTxError(
+        "an entry of metric_per_case names neither prediction_file nor reference_file",
+        remedy="Evaluate again with nnUNetv2_evaluate_folder",
+        file=path,
+        code="CNT002",
+    )
+
+
+def labels_of_key(key: str) -> tuple[int, ...]:
+    """Return the integers of a key of ``metrics``: ``"3"``, or ``"(1, 3)"`` as region-based nnU-Nets write it."""
+    return tuple(sorted(int(number) for number in re.findall(r"-?\d+", key)))
+
+
+def rows_from_counts(
+    path: str | Path,
+    regions: Mapping[str, Sequence[int]],
+    voxel_mm3: float = 1.0,
+    people: Mapping[str, tuple[str, int]] | None = None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Return per case the metric rows (patient and timepoint in each) that a ``summary.json`` supports.
+
+    Rows are given for the regions that the file counts, single labels as a rule: those of a composite region cannot be
+    derived from its labels' counts. Dice and its kin are computed again from the counts, NaN where undefined. Volumes
+    are voxels times ``voxel_mm3``: the file does not know voxel sizes. Patient and timepoint come from ``people``, or
+    else from the BraTS id. Every entry is tried; all problems stand in the one error raised.
+    """
+    by_case: dict[str, list[dict[str, Any]]] = {}
+    failures: dict[str, BaseException] = {}
+    entries = read_counts(path)
+    for number, entry in enumerate(entries):
+        case = f"entry {number}"
+        try:
+            case = case_of(entry, path)
+            if case in by_case:
+                raise PostTxError("the case stands twice", remedy="Keep one entry", case=case, file=path, code="CNT003")
+            patient, timepoint = _person(case, path, people)
+            rows = _case_rows(entry, case, path, regions, voxel_mm3)
+            by_case[case] = [{"case": case, "patient": patient, "timepoint": timepoint, **row} for row in rows]
+        except PostTxError as error:
+            failures[f"{case} ({number})" if case in failures else case] = error
+    failures |= _unequal(by_case, path)
+    if failures:
+        raise CasesFailedError(failures, len(entries))
+    return by_case
+
+
+def _person(case: str, path: str | Path, people: Mapping[str, tuple[str, int]] | None) -> tuple[str, int]:
+    if people is None:
+        return split_brats_id(case, path)
+    if case not in people:
+        raise PostTxError(
+            "the counts are of a case that the cohort does not have",
+            remedy="Correct the cohort, or give the counts a cohort of their own",
+            case=case,
+            file=path,
+            code="CNT004",
+        )
+    return people[case]
+
+
+def _case_rows(
+    entry: Mapping[str, Any], case: str, path: str | Path, regions: Mapping[str, Sequence[int]], voxel_mm3: float
+) -> list[dict[str, Any]]:
+    names = {tuple(sorted(labels)): name for name, labels in regions.items()}
+    order = list(regions)
+    rows = []
+    for key, values in (entry.get("metrics") or {}).items():
+        labels = labels_of_key(key)
+        if labels == (0,):
+            continue
+        if labels not in names:
+            raise PostTxError(
+                f"the counts are of label {key}, which the label scheme does not have",
+                remedy="Choose the label scheme that the counts belong to (`labels` in the config)",
+                case=case,
+                file=path,
+                code="CNT005",
+            )
+        counts = _counts(values, case, path, key)
+        rows.append(
+            {
+                "region": names[labels],
+                "label": labels[0] if len(labels) == 1 else None,
+                **counts,
+                **overlap(counts["tp"], counts["fp"], counts["fn"]),  # type: ignore[arg-type]
+                "volume_ref_mm3": counts["n_ref"] * voxel_mm3,  # type: ignore[operator]
+                "volume_pred_mm3": counts["n_pred"] * voxel_mm3,  # type: ignore[operator]
+            }
+        )
+    return sorted(rows, key=lambda row: order.index(row["region"]))
+
+
+def _counts(values: Mapping[str, Any], case: str, path: str | Path, key: str) -> dict[str, int | None]:
+    """Return the counts of one label; n_ref and n_pred may be missing or must agree, TN may be missing (null then)."""
+    tp, fp, fn, tn = (_whole(values.get(name)) for name in COUNTS)
+    if tp is None or fp is None or fn is None:
+        raise PostTxError(
+            f"label {key} has no whole, non-negative TP, FP and FN",
+            remedy="Evaluate again with nnUNetv2_evaluate_folder",
+            case=case,
+            file=path,
+            code="CNT006",
+        )
+    for name, total in (("n_ref", tp + fn), ("n_pred", tp + fp)):
+        if _whole(values.get(name)) not in (None, total):
+            raise PostTxError(
+                f"label {key}: {name} is {values[name]}, its counts add up to {total}",
+                remedy="Evaluate again with nnUNetv2_evaluate_folder",
+                case=case,
+                file=path,
+                code="CNT006",
+            )
+    return {"tp": tp, "fp": fp, "fn": fn, "tn": tn, "n_ref": tp + fn, "n_pred": tp + fp}
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return int(value) if value >= 0 and value == int(value) else None
+
+
+def _unequal(by_case: Mapping[str, Sequence[Mapping[str, Any]]], path: str | Path) -> dict[str, BaseException]:
+    """Return an error per case whose regions are not those of the others."""
+    every = {row["region"] for rows in by_case.values() for row in rows}
+    return {
+        case: PostTxError(
+            f"the counts of {', '.join(sorted(every - {row['region'] for row in rows}))} are missing",
+            remedy="Evaluate all cases with the same labels",
+            case=case,
+            file=path,
+            code="CNT005",
+        )
+        for case, rows in by_case.items()
+        if {row["region"] for row in rows} != every
+    }

@@ -1,0 +1,330 @@
+"""Score the segmentations of one case by all its models with one reading of the reference."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posttx.errors import PostTxError
+from posttx.files import digest_of, sha256_of
+from posttx.nifti import Volume, read_header, read_volume
+from posttx.schemas import write_rows
+from posttx.scoring import metrics, sources
+from posttx.scoring.components import margin, mask_of
+from posttx.scoring.lesions import RegionScore, score_lesions
+from posttx.scoring.scoring_schemes import ScoringScheme, scoring_scheme
+from posttx.scoring.surfaces import Definition, Spacing, SurfacePair, hd95, nsd, surface_pair
+
+logger = logging.getLogger(__name__)
+PACKAGES = ("numpy", "scipy", "connected-components-3d", "surface-distance", "isal")
+# Headers store voxel sizes as float32: this takes the noise off before distances are computed.
+SPACING_DIGITS = 5
+
+
+@dataclass(frozen=True)
+class CaseItem:
+    """One case to score: ``predictions`` maps model to its file, None where it has none for this case."""
+
+    case: str
+    patient: str
+    timepoint: int
+    predictions: Mapping[str, Path | None]
+    repeated: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    reference: Path | None = None
+    image: Path | None = None
+    decision: str = "agree"
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What scoring depends on: regions as sets of labels, the scheme's name, tolerances in mm, missing predictions."""
+
+    regions: Mapping[str, Sequence[int]]
+    scheme: str = "brats2024"
+    tolerances: Sequence[float] = (0.5, 1.0)
+    missing: str = "error"
+    snfh_dilation: str = "executed"
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Return the integers of the label scheme."""
+        return tuple(sorted({label for labels in self.regions.values() for label in labels}))
+
+    @property
+    def rules(self) -> ScoringScheme:
+        """Return the scheme's rules."""
+        return scoring_scheme(self.scheme, self.snfh_dilation)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the files of a shard go, and whose they are."""
+
+    results: Path
+    cohort: str
+    shard: str
+
+    def path(self, table: str, model: str, case: str) -> Path:
+        """Return the file of one case: ``<results>/<table>/<cohort>/<model>/<shard>/<case>.parquet``."""
+        return self.results / table / self.cohort / model / self.shard / f"{case}.parquet"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference, read once for all models: labels as uint8, its grid, the images' grid where there are images."""
+
+    data: np.ndarray
+    grid: sources.Grid
+    spacing: tuple[float, float, float]
+    image: sources.Grid | None
+    digest: str
+
+
+def score_case(item: CaseItem, scoring: Scoring, target: Target) -> dict[str, str]:
+    """Score one case by every model, write its Parquet files and return model -> prediction file ('' where missing).
+
+    A model whose prediction cannot be scored does not keep the others from being scored; all problems are raised as one
+    error at the end.
+    """
+    reference = _reference(item, scoring) if item.reference else None
+    scored, problems = {}, []
+    for model, path in item.predictions.items():
+        try:
+            _score_model(item, model, path, reference, scoring, target)
+            scored[model] = str(path or "")
+        except PostTxError as error:
+            for table in ("metrics", "lesions", "confusion"):
+                target.path(table, model, item.case).unlink(missing_ok=True)
+            problems.append((model, error))
+    if problems:
+        codes = {error.code for _, error in problems}
+        raise PostTxError(
+            "; ".join(f"model {model}: {error}" for model, error in problems),
+            case=item.case,
+            code=codes.pop() if len(codes) == 1 else "",
+        )
+    return scored
+
+
+def _reference(item: CaseItem, scoring: Scoring) -> Reference:
+    if item.decision == "fail":
+        raise PostTxError(
+            "the affines of images and reference contradict each other, so no prediction can be laid on the reference",
+            remedy="Set `audit.geometry` to trust_affine or trust_voxels, or correct the headers",
+            case=item.case,
+            file=item.reference or "",
+            code="EVA005",
+        )
+    volume = read_volume(str(item.reference))
+    image = None
+    if item.image and item.decision == "trust_voxels":
+        header = read_header(item.image)
+        image = sources.Grid(header.get_data_shape()[:3], header.get_best_affine())
+    return Reference(
+        sources.label_array(volume, scoring.labels, item.case),
+        sources.grid_of(volume),
+        _spacing(volume),
+        image,
+        sha256_of(str(item.reference)),
+    )
+
+
+def _spacing(volume: Volume) -> tuple[float, float, float]:
+    i, j, k = (round(edge, SPACING_DIGITS) for edge in volume.spacing)
+    return i, j, k
+
+
+def _score_model(
+    item: CaseItem, model: str, path: Path | None, reference: Reference | None, scoring: Scoring, target: Target
+) -> None:
+    if model in item.repeated:
+        raise PostTxError(
+            f"there are {len(item.repeated[model])} predictions: {', '.join(map(str, item.repeated[model]))}",
+            remedy="Leave one of them",
+            case=item.case,
+            file=item.repeated[model][0],
+            code="EVA006",
+        )
+    if path is None:
+        prediction, spacing = _missing(item, model, reference, scoring), reference.spacing if reference else (1, 1, 1)
+    else:
+        prediction, spacing = _prediction(item, path, reference, scoring)
+    who = {
+        "cohort": target.cohort,
+        "model": model,
+        "case": item.case,
+        "patient": item.patient,
+        "timepoint": item.timepoint,
+    }
+    if reference is None:
+        tables = score_pair(None, prediction, spacing, scoring)
+    else:
+        tables = score_pair(reference.data, prediction, spacing, scoring, (reference.image or reference.grid).affine)
+    metadata = _metadata(scoring, path, reference)
+    for table, rows in tables.items():
+        rows = [{**who, **row} for row in rows]
+        write_rows(rows, SCHEMAS[table], target.path(table, model, item.case), metadata)
+
+
+SCHEMAS = {"metrics": "CASE_METRICS", "lesions": "LESIONS", "confusion": "CONFUSION"}
+
+
+def _missing(item: CaseItem, model: str, reference: Reference | None, scoring: Scoring) -> np.ndarray:
+    if scoring.missing != "penalise" or reference is None:
+        raise PostTxError(
+            f"model {model} has no prediction",
+            remedy="Add it, or set `evaluation.missing: penalise` to score it as an empty segmentation",
+            case=item.case,
+            code="EVA007",
+        )
+    logger.warning("case %s: model %s has no prediction; scored as an empty segmentation", item.case, model)
+    return np.zeros_like(reference.data)
+
+
+def _prediction(
+    item: CaseItem, path: Path, reference: Reference | None, scoring: Scoring
+) -> tuple[np.ndarray, tuple[float, float, float]]:
+    volume = read_volume(path)
+    data = sources.label_array(volume, scoring.labels, item.case)
+    if reference is None:
+        return data, _spacing(volume)
+    mapping = sources.alignment(sources.grid_of(volume), reference.grid, reference.image, item.decision)
+    return sources.aligned(data, mapping, volume, reference.grid, item.case), reference.spacing
+
+
+def score_pair(
+    reference: np.ndarray | None,
+    prediction: np.ndarray,
+    spacing: Spacing,
+    scoring: Scoring,
+    affine: np.ndarray | None = None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of the tables metrics, lesions and confusion of one pair of uint8 label arrays of one shape.
+
+    ``spacing`` is in mm along the arrays' axes; ``affine`` places the lesions' centroids (mm, RAS+). Without a
+    reference (None) only predicted voxels and volumes are given.
+    """
+    if reference is None:
+        return {"metrics": _predicted_rows(prediction, spacing, scoring), "lesions": [], "confusion": []}
+    classes = max(scoring.labels) + 1
+    histogram = metrics.joint_histogram(reference, prediction, classes)
+    lesion_scores, whole, corner = _shapes(reference, prediction, spacing, scoring)
+    rows, lesion_rows = [], []
+    for region, counts in metrics.region_counts(histogram, scoring.regions).items():
+        volumes = {f"volume_{side}_mm3": counts[f"n_{side}"] * float(np.prod(spacing)) for side in ("ref", "pred")}
+        row = _region(region, scoring) | counts | metrics.overlap(counts["tp"], counts["fp"], counts["fn"]) | volumes
+        row |= _surface_columns(whole.get(region), counts, scoring) | lesion_scores[region].columns
+        rows.append(row)
+        lesion_rows += [_lesion_row(region, lesion, corner, spacing, affine) for lesion in lesion_scores[region].rows]
+    confusion = [
+        {"label_ref": i, "label_pred": j, "voxels": int(histogram[i, j])}
+        for i in range(classes)
+        for j in range(classes)
+    ]
+    return {"metrics": rows, "lesions": lesion_rows, "confusion": confusion}
+
+
+def _region(region: str, scoring: Scoring) -> dict[str, Any]:
+    labels = scoring.regions[region]
+    return {"region": region, "label": labels[0] if len(labels) == 1 else None}
+
+
+def _predicted_rows(prediction: np.ndarray, spacing: Spacing, scoring: Scoring) -> list[dict[str, Any]]:
+    histogram = metrics.joint_histogram(prediction, prediction, max(scoring.labels) + 1)
+    return [
+        _region(region, scoring)
+        | {"n_pred": counts["n_pred"], "volume_pred_mm3": counts["n_pred"] * float(np.prod(spacing))}
+        for region, counts in metrics.region_counts(histogram, scoring.regions).items()
+    ]
+
+
+Whole = dict[str, dict[Definition, SurfacePair]]
+
+
+def _shapes(
+    reference: np.ndarray, prediction: np.ndarray, spacing: Spacing, scoring: Scoring
+) -> tuple[dict[str, RegionScore], Whole, tuple[int, ...]]:
+    """Return lesion-wise scores and whole-region surfaces by region, and the first voxel of the box they lie in."""
+    rules = scoring.rules
+    box = metrics.bounding_box(reference, prediction)
+    if rules.matching == "none":
+        return {region: RegionScore() for region in scoring.regions}, {}, (0, 0, 0)
+    if box is None:
+        box = (slice(0, 1),) * 3
+    reach = tuple(
+        slice(max(0, side.start - margin(rules)), min(extent, side.stop + margin(rules)))
+        for side, extent in zip(box, reference.shape, strict=True)
+    )
+    crops = [np.ascontiguousarray(data[reach]) for data in (reference, prediction)]
+    whole: Whole = {}
+    for region, labels in scoring.regions.items():
+        masks = [mask_of(crop, labels) for crop in crops]
+        tight = metrics.bounding_box(*(mask.view(np.uint8) for mask in masks))
+        if tight is not None and all(mask.any() for mask in masks):
+            first, second = (np.ascontiguousarray(mask[tight]) for mask in masks)
+            whole[region] = {
+                definition: surface_pair(first, second, spacing, definition) for definition in {rules.hd95, rules.nsd}
+            }
+    scores = score_lesions(crops[0], crops[1], scoring.regions, rules, spacing, scoring.tolerances, whole)
+    return scores, whole, tuple(side.start for side in reach)
+
+
+def _surface_columns(
+    surfaces: Mapping[Definition, SurfacePair] | None, counts: Mapping[str, int], scoring: Scoring
+) -> dict[str, float]:
+    """Return HD95 and NSD of a whole region: NaN where absent in both; HD95 NaN, NSD 0 where absent in one."""
+    rules = scoring.rules
+    if rules.matching == "none":
+        return {}
+    if surfaces:
+        columns = {"hd95_mm": hd95(surfaces[rules.hd95])}
+        return columns | {f"nsd_{tolerance}": nsd(surfaces[rules.nsd], tolerance) for tolerance in scoring.tolerances}
+    one_sided = counts["n_ref"] or counts["n_pred"]
+    return {f"nsd_{tolerance}": 0.0 if one_sided else float("nan") for tolerance in scoring.tolerances}
+
+
+def _lesion_row(
+    region: str, row: Mapping[str, Any], corner: Sequence[int], spacing: Spacing, affine: np.ndarray | None
+) -> dict[str, Any]:
+    """Return a lesion's row with volume and centroid in mm; without an affine the centroid is in mm along the axes."""
+    index = np.asarray(row["centroid"], float) + corner
+    place = np.diag([*spacing, 1.0]) if affine is None else affine
+    centroid = place[:3, :3] @ index + place[:3, 3]
+    values = {name: value for name, value in row.items() if name != "centroid"}
+    return {
+        "region": region,
+        **values,
+        "volume_mm3": row["voxels"] * float(np.prod(spacing)),
+        **{f"centroid_{axis}_mm": float(value) for axis, value in zip("xyz", centroid, strict=True)},
+    }
+
+
+def _metadata(scoring: Scoring, path: Path | None, reference: Reference | None) -> dict[str, str]:
+    return {
+        **scoring_metadata(scoring),
+        "prediction": path.name if path else "",
+        "prediction_sha256": sha256_of(path) if path else "",
+        "reference_sha256": reference.digest if reference else "",
+    }
+
+
+def scoring_metadata(scoring: Scoring) -> dict[str, str]:
+    """Return what a file of scores says about how they came about: scheme, its digest, regions, versions."""
+    return {
+        "scheme": scoring.scheme,
+        "scheme_digest": digest_of([asdict(scoring.rules), scoring.regions, list(scoring.tolerances)]),
+        "regions": str(dict(scoring.regions)),
+        "versions": _versions(),
+    }
+
+
+@cache
+def _versions() -> str:
+    return ", ".join(f"{package} {version(package)}" for package in PACKAGES)

@@ -1,0 +1,244 @@
+"""Lesion-wise scores: match the lesions of a pair, score each, and sum up as the chosen scheme does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from posttx.scoring.components import Lesions, delimited
+from posttx.scoring.scoring_schemes import MATCHING_DICE, RegionRule, ScoringScheme
+from posttx.scoring.surfaces import Definition, Spacing, SurfacePair, hd95, nsd, surface_pair
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A reference lesion with the predicted lesions it is compared with (none: missed)."""
+
+    reference: int
+    predictions: tuple[int, ...]
+
+
+@dataclass
+class RegionScore:
+    """Columns of the metrics table for one region, and rows of the lesions table."""
+
+    columns: dict[str, Any] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def score_lesions(
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    regions: Mapping[str, Sequence[int]],
+    scheme: ScoringScheme,
+    spacing: Spacing,
+    tolerances: Sequence[float],
+    whole: Mapping[str, Mapping[Definition, SurfacePair]] | None = None,
+) -> dict[str, RegionScore]:
+    """Return the lesion-wise scores of every region of a pair of uint8 label arrays of one shape.
+
+    The arrays may be crops of the volume if they reach ``margin(scheme)`` voxels beyond both segmentations or to the
+    volume's border. ``spacing`` is in mm along their axes. ``whole``: surface distances of the whole regions where they
+    are known already, by region and definition; a region that is one lesion uses them. Centroids are in voxels.
+    """
+    if scheme.matching == "none":
+        return {region: RegionScore() for region in regions}
+    sides = [
+        delimited(labels, regions, scheme, predicted) for labels, predicted in ((reference, False), (prediction, True))
+    ]
+    scores = {}
+    for region in regions:
+        known = (whole or {}).get(region, {})
+        scores[region] = _score_region(
+            sides[0][region], sides[1][region], scheme, scheme.rule(region), spacing, tolerances, known
+        )
+    return scores
+
+
+def _overlaps(rows: np.ndarray, prediction: Lesions) -> np.ndarray:
+    """Return the voxels that number i of a map shares with predicted lesion j, as an array (i, j)."""
+    columns = prediction.labels
+    shape = (int(rows.max(initial=0)) + 1, prediction.sizes.size)
+    if prediction.hull is None:
+        return np.zeros(shape, np.int64)
+    rows, columns = rows[prediction.hull], columns[prediction.hull]
+    both = (rows > 0) & (columns > 0)
+    codes = rows[both].astype(np.int64) * shape[1] + columns[both]
+    return np.bincount(codes, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def _touch_pairs(reference: Lesions, prediction: Lesions) -> list[Pair]:
+    touched = _overlaps(reference.zones, prediction) > 0
+    return [
+        Pair(number, tuple(int(j) for j in np.flatnonzero(touched[number])) if number < touched.shape[0] else ())
+        for number in reference.numbers
+    ]
+
+
+def _bipartite_pairs(reference: Lesions, prediction: Lesions) -> list[Pair]:
+    """Match one to one so that the sum of Dice is largest."""
+    if not reference.numbers or not prediction.numbers:
+        return [Pair(number, ()) for number in reference.numbers]
+    shared = _overlaps(reference.labels, prediction)
+    dice = np.zeros((reference.sizes.size - 1, prediction.sizes.size - 1))
+    dice[: shared.shape[0] - 1, : shared.shape[1] - 1] = 2.0 * shared[1:, 1:]
+    dice /= reference.sizes[1:, None] + prediction.sizes[None, 1:]
+    cost = np.where(dice >= MATCHING_DICE, 1.0 - dice, 1.0 + 1e-6)
+    rows, columns = linear_sum_assignment(cost)
+    matched = {int(i) + 1: int(j) + 1 for i, j in zip(rows, columns, strict=True) if cost[i, j] < 1.0}
+    return [Pair(i, (matched[i],) if i in matched else ()) for i in reference.numbers]
+
+
+def _score_region(
+    reference: Lesions,
+    prediction: Lesions,
+    scheme: ScoringScheme,
+    rule: RegionRule,
+    spacing: Spacing,
+    tolerances: Sequence[float],
+    known: Mapping[Definition, SurfacePair],
+) -> RegionScore:
+    touching = scheme.matching == "touching"
+    pairs = _touch_pairs(reference, prediction) if touching else _bipartite_pairs(reference, prediction)
+    shared = _overlaps(reference.labels, prediction)
+    scored = [
+        _score_pair(pair, reference, prediction, shared, scheme, spacing, tolerances, known)
+        | {"counts": reference.sizes[pair.reference] * float(np.prod(spacing)) > rule.ignore_ref_mm3}
+        for pair in pairs
+    ]
+    partners = {j for pair in pairs for j in pair.predictions}
+    predicted = prediction.numbers
+    false = [j for j in predicted if j not in partners]
+    kept = [entry for entry in scored if entry["counts"]]
+    columns: dict[str, Any] = {
+        "lesions_ref": len(kept),
+        "lesions_pred": len(predicted),
+        "lesions_tp": sum(bool(entry["pair"].predictions) for entry in kept),
+        "lesions_fp": len(false),
+        "lesions_fn": sum(not entry["pair"].predictions for entry in kept),
+    }
+    if touching:
+        columns |= _summed(kept, len(false), scheme, tolerances)
+    else:
+        columns |= _matched_means(scored, predicted, tolerances)
+    return RegionScore(columns, _lesion_rows(scored, reference, prediction, tolerances))
+
+
+def _score_pair(
+    pair: Pair,
+    reference: Lesions,
+    prediction: Lesions,
+    shared: np.ndarray,
+    scheme: ScoringScheme,
+    spacing: Spacing,
+    tolerances: Sequence[float],
+    known: Mapping[Definition, SurfacePair],
+) -> dict[str, Any]:
+    """Return Dice, HD95 and NSD of one reference lesion against the union of its predictions (missed: 0, inf, 0)."""
+    voxels = int(reference.sizes[pair.reference])
+    if not pair.predictions:
+        zeros = {f"nsd_{tolerance}": 0.0 for tolerance in tolerances}
+        return {"pair": pair, "voxels": voxels, "dice": 0.0, "hd95_mm": float("inf"), **zeros}
+    both = int(shared[pair.reference, list(pair.predictions)].sum()) if pair.reference < shared.shape[0] else 0
+    total = voxels + int(prediction.sizes[list(pair.predictions)].sum())
+    surfaces = _surfaces(pair, reference, prediction, scheme, spacing, known)
+    return {
+        "pair": pair,
+        "voxels": voxels,
+        "dice": 2.0 * both / total,
+        "hd95_mm": hd95(surfaces[scheme.hd95]),
+        **{f"nsd_{tolerance}": nsd(surfaces[scheme.nsd], tolerance, scheme.nsd_epsilon) for tolerance in tolerances},
+    }
+
+
+def _surfaces(
+    pair: Pair,
+    reference: Lesions,
+    prediction: Lesions,
+    scheme: ScoringScheme,
+    spacing: Spacing,
+    known: Mapping[Definition, SurfacePair],
+) -> Mapping[Definition, SurfacePair]:
+    definitions = {scheme.hd95, scheme.nsd} if scheme.lesion_nsd else {scheme.hd95}
+    alone = reference.numbers == [pair.reference] and list(pair.predictions) == prediction.numbers
+    if alone and prediction.dropped is None and definitions <= set(known):
+        return known
+    boxes = [reference.boxes[pair.reference], *(prediction.boxes[j] for j in pair.predictions)]
+    box = tuple(slice(min(b[axis].start for b in boxes), max(b[axis].stop for b in boxes)) for axis in range(3))
+    chosen = np.zeros(prediction.sizes.size, bool)
+    chosen[list(pair.predictions)] = True
+    own, found = reference.labels[box] == pair.reference, chosen[prediction.labels[box]]
+    return {definition: surface_pair(own, found, spacing, definition) for definition in definitions}
+
+
+def _summed(
+    kept: Sequence[Mapping[str, Any]], false: int, scheme: ScoringScheme, tolerances: Sequence[float]
+) -> dict[str, float]:
+    """Sum over the reference lesions that count, divided by their number plus the false positives (2023, 2024)."""
+    number = len(kept) + false
+    if not number:
+        absent = dict(zip(("dice", "hd95", "nsd"), scheme.absent, strict=True))
+        return {f"lesion_{name}": absent[name.split("_")[0]] for name in _measures(tolerances)}
+    columns = {}
+    for name in _measures(tolerances if scheme.lesion_nsd else ()):
+        fill = scheme.penalty_mm if name == "hd95_mm" else 0.0
+        values = [entry[name] if entry["pair"].predictions else fill for entry in kept]
+        columns[f"lesion_{name}"] = (float(np.sum(values)) + false * fill) / number
+    return columns
+
+
+def _matched_means(
+    scored: Sequence[Mapping[str, Any]], predicted: Sequence[int], tolerances: Sequence[float]
+) -> dict[str, float]:
+    """Average over matched lesions (2026); none matched: 0 and inf, or NaN where there is no lesion at all."""
+    matched = [entry for entry in scored if entry["pair"].predictions]
+    if matched:
+        return {f"lesion_{name}": float(np.mean([entry[name] for entry in matched])) for name in _measures(tolerances)}
+    if not scored and not predicted:
+        return {f"lesion_{name}": math.nan for name in _measures(tolerances)}
+    return {f"lesion_{name}": math.inf if name == "hd95_mm" else 0.0 for name in _measures(tolerances)}
+
+
+def _measures(tolerances: Sequence[float]) -> list[str]:
+    return ["dice", "hd95_mm", *(f"nsd_{tolerance}" for tolerance in tolerances)]
+
+
+def _lesion_rows(
+    scored: Sequence[Mapping[str, Any]], reference: Lesions, prediction: Lesions, tolerances: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Return a row per reference lesion and per predicted one; HD95 is NaN where there is nothing to measure to."""
+    rows = []
+    partners: dict[int, list[int]] = {}
+    for entry in scored:
+        pair = entry["pair"]
+        for j in pair.predictions:
+            partners.setdefault(j, []).append(pair.reference)
+        state = "ignored" if not entry["counts"] else "matched" if pair.predictions else "missed"
+        values = {name: entry[name] for name in _measures(tolerances)}
+        if not pair.predictions:
+            values["hd95_mm"] = math.nan
+        rows.append(_row("reference", pair.reference, reference, state, pair.predictions) | values)
+    for j in prediction.numbers:
+        state = "matched" if j in partners else "false_positive"
+        rows.append(_row("prediction", j, prediction, state, partners.get(j, ())))
+    if prediction.dropped:
+        for j in prediction.dropped.numbers:
+            number = j + prediction.sizes.size
+            rows.append(_row("prediction", j, prediction.dropped, "ignored", ()) | {"lesion": number})
+    return rows
+
+
+def _row(source: str, number: int, lesions: Lesions, state: str, partners: Sequence[int]) -> dict[str, Any]:
+    return {
+        "source": source,
+        "lesion": number,
+        "voxels": int(lesions.sizes[number]),
+        "centroid": lesions.centroids[number],
+        "state": state,
+        "partners": ",".join(map(str, partners)),
+    }
