@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.locked
 DEMO ?= demo
 RESULTS ?= results
+# The unit tests share nothing and run side by side; what starts the workflow takes all cores by itself.
+CORES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-slurm oracles bench progress lint typecheck unit lock clean
@@ -34,7 +36,8 @@ progress: ## Show where the folds of RESULTS=results stand, live until all are d
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) workflow/scripts/show_progress.py $(RESULTS) $(if $(ONCE),--once)
 
 test: $(READY) lint typecheck ## Run every check and test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) tests/unit
+	$(BIN)/python -m pytest --ignore tests/unit
 
 test-slurm: $(READY) ## Run the workflow on a real single-node SLURM (root on Debian; installs it if needed)
 	tests/slurm/cluster.sh run $(BIN)/python -m pytest -m slurm tests/slurm
@@ -62,7 +65,7 @@ typecheck: $(READY) ## Check the types of posttx
 	$(BIN)/mypy
 
 unit: $(READY) ## Run the fast tests only
-	$(BIN)/python -m pytest tests/unit
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) tests/unit
 
 lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv in .venv)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --group test pyproject.toml -o requirements.lock
