@@ -40,6 +40,7 @@ def test_the_whole_workflow(cohorts, tmp_path):
     ("target", "last", "absent"),
     [
         ("audit", "check_audit", "standardize_shard"),
+        ("audit", "write_audit_page", "standardize_shard"),
         ("train", "train_fold", "predict_shard"),
         ("predict", "predict_shard", "score_shard"),
         ("evaluate", "gather_metrics", "make_tables"),

@@ -296,7 +296,7 @@ def audited(tmp_path_factory) -> Audited:
     inputs: dict[str, list[Path]] = {name: [] for name in ("cohorts", "intensity", "labels", "findings", "evidence")}
     for cohort, members in cohorts.items():
         scan_cohort(sorted(members, key=lambda case: case.case), root / f"{cohort}.parquet")
-        outputs = {name: root / cohort / f"{name}.parquet" for name in [*list(inputs)[1:], "geometry"]}
+        outputs = {name: root / cohort / f"{name}.parquet" for name in [*list(inputs)[1:], "geometry", "thumbnails"]}
         audit_shard(
             tasks_of(read_table(root / f"{cohort}.parquet", COHORT), "000", USES[cohort], NAMES, "fail"), outputs, 2
         )
@@ -306,7 +306,7 @@ def audited(tmp_path_factory) -> Audited:
     gathered = {name: root / f"all_{name}.parquet" for name in ("intensity", "labels", "findings", "cohort_table")}
     gather_audit(inputs, {**gathered, "scheme": root / "scheme.json"}, USES, NAMES)
     with pytest.raises(PostTxError) as refusal:
-        check_audit(gathered["findings"], root / "gate.json", ["error"])
+        check_audit(gathered["findings"], root / "audit.html", root / "gate.json", ["error"])
     return Audited(
         read_table(gathered["findings"], FINDINGS),
         {kind: case.case for kind, case in cases.items()},

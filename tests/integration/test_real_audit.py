@@ -32,7 +32,7 @@ def audit(root: Path, geometry: str, names: dict[int, str], cases: Path = REAL) 
     cohort = read_table(root / "real.parquet", COHORT)
     inputs: dict[str, list[Path]] = {"cohorts": [root / "real.parquet"], **{name: [] for name in TABLES}}
     for shard in sorted({case.shard for case in listed}):
-        outputs = {name: root / shard / f"{name}.parquet" for name in TABLES}
+        outputs = {name: root / shard / f"{name}.parquet" for name in (*TABLES, "thumbnails")}
         audit_shard(tasks_of(cohort, shard, "test", names, geometry), outputs)
         for name in TABLES:
             inputs[name].append(outputs[name])
@@ -68,7 +68,7 @@ def test_the_contradiction_of_affines_is_seen_and_decided_by_evidence(believed):
 
 def test_without_a_setting_the_gate_closes_and_names_the_setting(refused, tmp_path):
     with pytest.raises(PostTxError) as caught:
-        check_audit(refused / "findings.parquet", tmp_path / "gate.json", ["error"])
+        check_audit(refused / "findings.parquet", "audit.html", tmp_path / "gate.json", ["error"])
     text = str(caught.value)
     assert "2 x GEO002" in text
     assert "audit.geometry: trust_voxels" in text

@@ -24,7 +24,7 @@ def audited(shared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("real")
     cases = list_cases("real", {"path": str(shared / "data/real/cases"), "use": "test"}, 1, folder)
     scan_cohort(cases, folder / "cohort.parquet")
-    names = ("intensity", "labels", "findings", "geometry", "evidence")
+    names = ("intensity", "labels", "findings", "geometry", "evidence", "thumbnails")
     tasks = tasks_of(read_table(folder / "cohort.parquet", COHORT), "000", "test", NAMES, "trust_voxels")
     audit_shard(tasks, {name: folder / f"{name}.parquet" for name in names})
     return folder

@@ -68,7 +68,7 @@ def test_a_new_label_colour_redoes_figures_and_report(finished):
     finally:
         shutil.rmtree(finished / "config")
     assert "write_report" in jobs
-    assert all(rule.startswith(("draw_", "write_report")) for rule in jobs), jobs
+    assert all(rule.startswith(("draw_", "write_report", "write_audit_page")) for rule in jobs), jobs
 
 
 @pytest.mark.parametrize(

@@ -62,15 +62,15 @@ def table(tmp_path):
 )
 def test_the_gate_counts_every_code_and_names_the_table(table, tmp_path, fail_on, counts):
     with pytest.raises(PostTxError) as caught:
-        check_audit(table, tmp_path / "gate.json", fail_on)
+        check_audit(table, "results/report/audit.html", tmp_path / "gate.json", fail_on)
     text = str(caught.value)
-    assert all(count in text for count in [*counts, str(table), "and 2"])
+    assert all(count in text for count in [*counts, str(table), "and 2", "results/report/audit.html"])
     assert not (tmp_path / "gate.json").exists()
 
 
 @pytest.mark.parametrize("fail_on", [["nothing"], []])
 def test_the_gate_opens_where_nothing_is_refused(table, tmp_path, fail_on):
-    check_audit(table, tmp_path / "gate.json", fail_on)
+    check_audit(table, "results/report/audit.html", tmp_path / "gate.json", fail_on)
     gate = read_json(tmp_path / "gate.json")
     assert gate["findings"]["error"] == {"FIL001": 30}
 

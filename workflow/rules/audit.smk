@@ -12,6 +12,7 @@ rule audit_shard:
         findings="<results>/audit/shards/{cohort}/{shard}/findings.parquet",
         geometry="<results>/audit/shards/{cohort}/{shard}/geometry.parquet",
         evidence="<results>/audit/shards/{cohort}/{shard}/evidence.parquet",
+        thumbnails="<results>/audit/shards/{cohort}/{shard}/thumbnails.parquet",
     log:
         "<logs>/audit_shard/{cohort}/{shard}.log",
     benchmark:
@@ -37,26 +38,10 @@ rule gather_audit:
     """Put the shards' audits together; find duplicates, shared patients and outliers, and test the label scheme."""
     input:
         cohorts=collect("<results>/cohorts/{cohort}.parquet", cohort=IMAGE_COHORTS),
-        intensity=[
-            f"<results>/audit/shards/{cohort}/{shard}/intensity.parquet"
-            for cohort in IMAGE_COHORTS
-            for shard in shards_of(cohort)
-        ],
-        labels=[
-            f"<results>/audit/shards/{cohort}/{shard}/labels.parquet"
-            for cohort in IMAGE_COHORTS
-            for shard in shards_of(cohort)
-        ],
-        findings=[
-            f"<results>/audit/shards/{cohort}/{shard}/findings.parquet"
-            for cohort in IMAGE_COHORTS
-            for shard in shards_of(cohort)
-        ],
-        evidence=[
-            f"<results>/audit/shards/{cohort}/{shard}/evidence.parquet"
-            for cohort in IMAGE_COHORTS
-            for shard in shards_of(cohort)
-        ],
+        intensity=audits_of_shards("intensity"),
+        labels=audits_of_shards("labels"),
+        findings=audits_of_shards("findings"),
+        evidence=audits_of_shards("evidence"),
     output:
         intensity="<results>/audit/intensity.parquet",
         labels="<results>/audit/labels.parquet",
@@ -83,10 +68,64 @@ rule gather_audit:
         "../scripts/gather_audit.py"
 
 
+rule write_audit_page:
+    """Write the audit's page: verdict, findings, intensities, class balance, scheme test, and a picture of every case."""
+    input:
+        cohorts=collect("<results>/cohorts/{cohort}.parquet", cohort=IMAGE_COHORTS),
+        findings="<results>/audit/findings.parquet",
+        intensity="<results>/audit/intensity.parquet",
+        labels="<results>/audit/labels.parquet",
+        scheme="<results>/audit/scheme.json",
+        thumbnails=audits_of_shards("thumbnails"),
+        figures=collect("<results>/figures/cohorts/{name}.svg", name=("intensities", "class_shares")),
+        code=code_of(
+            "write_audit_page.py",
+            "posttx/auditing/finding_codes.py",
+            "posttx/auditing/findings.py",
+            "posttx/reporting/audit_page.py",
+            "posttx/reporting/audit_pictures.py",
+            "posttx/reporting/pages.py",
+            "posttx/reporting/report_data.py",
+            "posttx/reporting/report_parts.py",
+            "posttx/reporting/report_tables.py",
+            "../report/audit.css",
+            "../report/audit.html.j2",
+            "../report/audit.js",
+            "../report/macros.html.j2",
+            "../report/page.js",
+            "../report/style.css",
+            "../report/texts.yaml",
+            "../report/vendor/datatables/dataTables.dataTables.min.css",
+            "../report/vendor/datatables/dataTables.min.js",
+        ),
+    output:
+        page="<results>/report/audit.html",
+        pictures=directory("<results>/report/audit"),
+    log:
+        "<logs>/write_audit_page.log",
+    benchmark:
+        "<benchmarks>/write_audit_page.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 2
+    resources:
+        mem_mb=2_000,
+        runtime="30m",
+    params:
+        results=subpath(output.page, ancestor=2),
+        settings=audit_settings(),
+    message:
+        "Writing the audit's page."
+    script:
+        "../scripts/write_audit_page.py"
+
+
 rule check_audit:
-    """Stop the run where the audit found what `audit.fail_on` does not accept; all findings are reported at once."""
+    """Stop the run where the audit found what `audit.fail_on` does not accept; the page with all findings is there first."""
     input:
         findings="<results>/audit/findings.parquet",
+        # Ancient: another look of the page is no reason to open the gate again.
+        page=ancient("<results>/report/audit.html"),
     output:
         gate="<results>/audit/gate.json",
     log:

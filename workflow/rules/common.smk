@@ -67,6 +67,15 @@ def references_of(wildcards):
     return [case.files["seg"] for case in cases if "seg" in case.files]
 
 
+def audits_of_shards(table):
+    """Return one table of the audit of every shard of every cohort with images."""
+    return [
+        f"<results>/audit/shards/{cohort}/{shard}/{table}.parquet"
+        for cohort in IMAGE_COHORTS
+        for shard in shards_of(cohort)
+    ]
+
+
 def cohort_files(wildcards):
     """Return every image and reference of a cohort."""
     return [path for case in CASES[wildcards.cohort] for path in case.files.values()]

@@ -45,6 +45,7 @@ def report_inputs(wildcards):
     if IMAGE_COHORTS:
         paths += [f"<results>/audit/{name}.parquet" for name in ("intensity", "labels", "findings")]
         paths += [f"<results>/figures/cohorts/{name}.svg" for name in ("intensities", "class_shares", "presence")]
+        paths.append(ancient("<results>/report/audit.html"))
     for cohort, model in scored:
         paths.append(f"<results>/tables/{cohort}/{model}/summary.parquet")
         paths.append(f"<results>/figures/{cohort}/{model}/dice.svg")
@@ -63,6 +64,17 @@ def compared(cohort):
         return len(models) > 1
     earlier = Path(config["statistics"]["previous"]).glob(f"metrics/{cohort}/*.parquet")
     return len(models) + len(list(earlier)) > 1
+
+
+def audit_settings():
+    """Return what the audit's page must know beside its tables: the gate's settings, uses, names and colours."""
+    return {
+        "cohorts": {cohort: config["cohorts"][cohort]["use"] for cohort in IMAGE_COHORTS},
+        "fail_on": config["audit"]["fail_on"],
+        "geometry": config["audit"]["geometry"],
+        "labels": LABEL_NAMES,
+        "colors": REGION_COLORS,
+    }
 
 
 def report_settings():

@@ -13,7 +13,17 @@ from posttx.auditing.findings import findings_table
 from posttx.cases import IMAGE_COLUMNS
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
-from posttx.schemas import COHORT, EVIDENCE, FINDINGS, GEOMETRY, INTENSITY, LABEL_VOLUMES, read_table, write_table
+from posttx.schemas import (
+    COHORT,
+    EVIDENCE,
+    FINDINGS,
+    GEOMETRY,
+    INTENSITY,
+    LABEL_VOLUMES,
+    THUMBNAILS,
+    read_table,
+    write_table,
+)
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -33,10 +43,14 @@ def tasks_of(
 
 
 def audit_shard(tasks: Mapping[str, AuditTask], outputs: Mapping[str, str | Path], threads: int = 1) -> None:
-    """Audit every task and write the tables named by ``outputs``: intensity, labels, findings, geometry, evidence."""
+    """Audit every task and write the tables named by ``outputs``.
+
+    These are intensity, labels, findings, geometry, evidence and thumbnails.
+    """
     audits = list(map_cases(audit_case, tasks, threads, verb="audited").values())
     for name, schema in (
         ("intensity", INTENSITY), ("labels", LABEL_VOLUMES), ("geometry", GEOMETRY), ("evidence", EVIDENCE),
+        ("thumbnails", THUMBNAILS),
     ):  # fmt: skip
         rows = list(chain.from_iterable(getattr(audit, name) for audit in audits))
         write_table(pd.DataFrame(rows, columns=list(schema.columns)), schema, outputs[name])

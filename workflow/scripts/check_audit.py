@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posttx.auditing.findings import count_by_code, summary_text
+from posttx.auditing.findings import count_by_code, fatal_severities, summary_text
 from posttx.errors import PostTxError
 from posttx.files import write_json
 from posttx.logs import configure_logging
@@ -18,14 +18,15 @@ logger = logging.getLogger(__name__)
 SHOWN = 10
 
 
-def check_audit(findings: str | Path, gate: str | Path, fail_on: Sequence[str]) -> None:
+def check_audit(findings: str | Path, page: str | Path, gate: str | Path, fail_on: Sequence[str]) -> None:
     """Write how many findings there are per severity and code, or raise when one is of a severity in ``fail_on``.
 
-    The error gives the count per code, the first findings with their remedies and the path of the whole table.
+    The error gives the count per code, the first findings with their remedies, and the paths of the whole table and of
+    the audit's page.
     """
     table = read_table(findings, FINDINGS)
     counts = count_by_code(table)
-    fatal = [severity for severity in counts if severity in fail_on and counts[severity]]
+    fatal = fatal_severities(counts, fail_on)
     if fatal:
         rows = table[table["severity"].isin(fatal)]
         lines = [
@@ -38,7 +39,8 @@ def check_audit(findings: str | Path, gate: str | Path, fail_on: Sequence[str]) 
             f"the audit found {len(rows)} problems that stop the run:\n{summary_text(counts, fatal)}\n"
             + "\n".join(lines + more)
             + "\n",
-            remedy="Correct them, or accept them with `audit.fail_on`; all findings stand in this table",
+            remedy="Correct them, leave cases out by `exclude`, or accept them by `audit.fail_on`; all findings stand "
+            f"in this table, and with a picture of every case on the page {page}",
             file=findings,
         )
     logger.info("the audit found nothing that stops the run\n%s", summary_text(counts, counts))
@@ -49,4 +51,4 @@ def check_audit(findings: str | Path, gate: str | Path, fail_on: Sequence[str]) 
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
-    check_audit(snakemake.input.findings, snakemake.output.gate, snakemake.params.fail_on)
+    check_audit(snakemake.input.findings, snakemake.input.page, snakemake.output.gate, snakemake.params.fail_on)

@@ -149,6 +149,20 @@ EVIDENCE = _schema(
     unique=["cohort", "case", "modality", "label"],
 )
 
+# ``image`` and ``labels`` are PNG files of one slice.
+THUMBNAILS = _schema(
+    {
+        "cohort": _text(),
+        "case": _text(),
+        "modality": _text(nullable=True),
+        "image": pa.Column("object", nullable=True),
+        "labels": pa.Column("object", nullable=True),
+        "row_mm": _float(),
+        "column_mm": _float(),
+    },
+    unique=["cohort", "case"],
+)
+
 COHORT_AUDIT = _schema(
     {
         "cohort": _text(),

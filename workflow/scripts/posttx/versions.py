@@ -6,7 +6,7 @@ stage, while editing or touching a script does not: no cosmetic edit may cost th
 
 PHANTOM = 1
 SCAN = 1
-AUDIT = 1
+AUDIT = 2
 STANDARDIZE = 1
 DATASET = 1
 SPLITS = 1

@@ -17,6 +17,7 @@ from posttx.auditing.mirrors import mirror_findings
 from posttx.auditing.privacy import privacy_findings
 from posttx.auditing.readings import decide
 from posttx.auditing.swaps import swap_findings
+from posttx.auditing.thumbnails import thumbnail
 from posttx.cases import MODALITIES
 from posttx.errors import PostTxError
 from posttx.grid import Grid, grid_of
@@ -47,6 +48,7 @@ class CaseAudit:
     findings: list[Finding] = field(default_factory=list)
     geometry: list[dict[str, Any]] = field(default_factory=list)
     evidence: list[dict[str, Any]] = field(default_factory=list)
+    thumbnails: list[dict[str, Any]] = field(default_factory=list)
 
 
 def audit_case(task: AuditTask) -> CaseAudit:
@@ -73,6 +75,7 @@ def audit_case(task: AuditTask) -> CaseAudit:
         audit.findings += mirror_findings(task.cohort, task.case, look)
     else:
         look = None
+    audit.thumbnails.append(thumbnail(look, task.cohort, task.case))
     _image_evidence(task, images, look, audit)
     if reference is not None and grid is not None:
         _label_rows(task, reference, grid, look, audit)

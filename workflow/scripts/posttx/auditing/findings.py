@@ -80,6 +80,12 @@ def count_by_code(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     return counts
 
 
+def fatal_severities(counts: Mapping[str, Mapping[str, int]], fail_on: Iterable[str]) -> list[str]:
+    """Return the severities that stop the run: those of ``fail_on`` that have findings, the worst first."""
+    accepted = set(fail_on)
+    return [severity for severity, codes in counts.items() if severity in accepted and codes]
+
+
 def summary_text(counts: Mapping[str, Mapping[str, int]], severities: Iterable[str]) -> str:
     """Return one line per code of these severities: how many, the code, the severity and its title."""
     lines = []

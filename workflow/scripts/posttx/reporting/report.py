@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 from markupsafe import Markup
 
@@ -19,6 +16,7 @@ from posttx.analysis.interpretation_rules import RULES
 from posttx.files import replacing, write_text
 from posttx.reporting import report_parts as parts
 from posttx.reporting.figures_cohort import MODALITY_NAMES
+from posttx.reporting.pages import digest, environment, joined, texts
 from posttx.reporting.viewer import SECOND, looks
 
 logger = logging.getLogger(__name__)
@@ -34,7 +32,7 @@ def write_report(results: str | Path, assets: str | Path, output: str | Path, se
     What is not there for a cohort or model (images, training, references) is said on the page.
     """
     results, assets = Path(results), Path(assets)
-    page = _environment(assets).get_template("index.html.j2").render(**context(results, assets, settings))
+    page = environment(assets).get_template("index.html.j2").render(**context(results, assets, settings))
     write_text(output, page)
     logger.info("the report has %.1f MB", len(page.encode()) / 1e6)
 
@@ -47,35 +45,19 @@ def write_viewer(assets: str | Path, page: str | Path, library: str | Path, sett
     labels = looks({label: settings["regions"][name]["color"] for label, name in single.items()}, single)
     told = {"labels": labels, "second": SECOND, "modalities": MODALITY_NAMES}
     content = (
-        _environment(assets)
+        environment(assets)
         .get_template("viewer.html.j2")
         .render(
             title=settings["config"]["report"]["title"],
             style=Markup((assets / "viewer.css").read_text(encoding="utf-8")),
             script=Markup(script),
-            script_hash=_digest(script),
+            script_hash=digest(script),
             looks=Markup(json.dumps(told).replace("<", "\\u003c")),
         )
     )
     with replacing(library) as beside:
         shutil.copyfile(assets / "vendor/niivue/niivue.umd.js", beside)
     write_text(page, content)
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _environment(assets: Path) -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(assets),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["slug"] = parts.slug
-    return environment
 
 
 def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,14 +70,14 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
         for cohort in settings["models"]
         for model in settings["models"][cohort]
     ]
-    script = _joined(assets, SCRIPTS)
+    script = joined(assets, SCRIPTS)
     provenance = parts.read_known(results / "provenance.json")
     return {
         "title": config["report"]["title"],
-        "texts": _texts(assets),
-        "style": Markup(_joined(assets, STYLES)),
+        "texts": texts(assets),
+        "style": Markup(joined(assets, STYLES)),
         "script": Markup(script),
-        "script_hash": _digest(script),
+        "script_hash": digest(script),
         "phantoms": [name for name, cohort in config["cohorts"].items() if "phantom" in cohort],
         "convention": config["report"]["convention"],
         "label_scheme": config["labels"],
@@ -114,12 +96,3 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
 
 SCRIPTS = ("vendor/datatables/dataTables.min.js", "page.js")
 STYLES = ("vendor/datatables/dataTables.dataTables.min.css", "style.css")
-
-
-def _joined(assets: Path, names: Sequence[str]) -> str:
-    return "\n".join((assets / name).read_text(encoding="utf-8") for name in names)
-
-
-def _texts(assets: Path) -> dict[str, dict[str, str]]:
-    texts = yaml.safe_load((assets / "texts.yaml").read_text(encoding="utf-8"))
-    return {name: {"title": "", "read": "", "convention": "", **text} for name, text in texts.items()}

@@ -1,0 +1,42 @@
+"""What every page is made with: templates, texts, styles and scripts in one file, the script allowed by its digest."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+import yaml
+
+from posttx.reporting.report_parts import slug
+
+
+def environment(assets: Path) -> jinja2.Environment:
+    """Return the environment of the templates in ``assets``; what is not marked safe is escaped."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(assets),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["slug"] = slug
+    return made
+
+
+def digest(script: str) -> str:
+    """Return the SHA-256 of a script as a page's content security policy wants it."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def joined(assets: Path, names: Sequence[str]) -> str:
+    """Return the contents of files below ``assets``, one after the other."""
+    return "\n".join((assets / name).read_text(encoding="utf-8") for name in names)
+
+
+def texts(assets: Path) -> dict[str, dict[str, str]]:
+    """Return part of a page -> its title, how to read it, and its convention, empty where it has none."""
+    known = yaml.safe_load((assets / "texts.yaml").read_text(encoding="utf-8"))
+    return {name: {"title": "", "read": "", "convention": "", **text} for name, text in known.items()}
