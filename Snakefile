@@ -32,6 +32,7 @@ rule all:
     default_target: True
     input:
         rules.write_report.output,
+        rules.bundle_report.output,
         all_plan_checks(),
 
 
@@ -63,3 +64,4 @@ rule report:
     """Make the report."""
     input:
         rules.write_report.output,
+        rules.bundle_report.output,

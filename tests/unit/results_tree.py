@@ -181,6 +181,7 @@ def settings_of(config: dict[str, Any], with_images: dict[str, bool], trained: b
     model = {"folder": folder, "plans": "nnunet/plans.json", "train": config["models"].get("nnunet", {}).get("train")}
     return {
         "config": config,
+        "scheme": SCHEME.description,
         "cohorts": with_images,
         "models": {cohort: configuration.models_on(config, cohort) for cohort in config["cohorts"]},
         "trained": {"nnunet": model} if trained else {},

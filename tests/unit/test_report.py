@@ -221,7 +221,7 @@ def test_a_missing_table_is_named(results, tmp_path):
 
 
 def test_pictures_are_inlined_until_the_budget_is_spent(tmp_path):
-    for name in "abc":
+    for name in "ab":
         (tmp_path / f"{name}.webp").write_bytes(b"x" * 300)
     table = pd.DataFrame({
         "case": ["b", "a", "none"], "mean_dice": [0.1, 0.2, 0.3], "dice_ET": [0.1, 0.0, 0.3],

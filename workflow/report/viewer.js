@@ -87,7 +87,16 @@
       await view.attachTo("canvas");
       if (!view.gl) { throw new Error("no WebGL2"); }
     } catch (error) {
-      say("This browser cannot show volumes (WebGL2 is missing). The pictures of the report show the same slices.");
+      document.getElementById("canvas").hidden = true;
+      document.querySelectorAll("aside > :not(.lesions)").forEach(function (part) { part.hidden = true; });
+      var picture = document.getElementById("picture");
+      picture.hidden = !given.picture;
+      picture.src = given.picture;
+      picture.alt = "Axial and coronal slices of " + given.case + " in all modalities with contours of reference and prediction, and a map of errors";
+      lesions();
+      document.querySelectorAll("#lesions button").forEach(function (button) { button.disabled = true; });
+      say("This browser cannot show volumes (WebGL2 is missing): this is the picture of the report.");
+      document.body.dataset.ready = "picture";
       return;
     }
     var images = Object.keys(given.images), maps = Object.keys(given.maps);

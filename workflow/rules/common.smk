@@ -39,6 +39,7 @@ def configured():
             for cohort, settings in config["cohorts"].items()
         }
         configuration.check_patients(config, cases)
+        configuration.check_pictured(config, cases)
     except PostTxError as error:
         raise WorkflowError(str(error))
     return scheme, cases

@@ -83,6 +83,7 @@ def report_settings():
     preprocessed = f"nnunet/preprocessed/{DATASET}"
     return {
         "config": config,
+        "scheme": SCHEME.description,
         "cohorts": {cohort: cohort in IMAGE_COHORTS for cohort in CASES},
         "models": {cohort: models_of(cohort) for cohort in CASES},
         "trained": {

@@ -92,7 +92,7 @@ rule draw_training:
 
 
 rule draw_cases:
-    """Draw the worst and the best cases with the contours of reference and prediction."""
+    """Draw the worst and the best cases, and those asked for, with the contours of reference and prediction."""
     input:
         cohort=ancient("<results>/cohorts/{cohort}.parquet"),
         worst="<results>/tables/{cohort}/{model}/worst_cases.parquet",
@@ -137,6 +137,7 @@ rule draw_cases:
         geometry=lookup("audit/geometry", within=config),
         folder=prediction_folder,
         cases=lookup("report/extreme_cases", within=config),
+        further=lookup("report/cases", within=config),
     message:
         "Drawing the worst and best cases of {wildcards.model} on {wildcards.cohort}."
     script:

@@ -1,4 +1,4 @@
-"""The page, and the viewer beside it."""
+"""The page, the viewer beside it, and both with all they link to in one folder."""
 
 
 rule write_report:
@@ -34,12 +34,7 @@ rule write_report:
             "posttx/reporting/viewer.py",
         ),
     output:
-        page=report(
-            "<results>/report/index.html",
-            caption="../report/page.rst",
-            category="0 Report",
-            labels={"page": "report"},
-        ),
+        page="<results>/report/index.html",
         viewer="<results>/report/viewer/index.html",
         library="<results>/report/viewer/niivue.js",
     log:
@@ -59,3 +54,36 @@ rule write_report:
         "Writing the report."
     script:
         "../scripts/write_report.py"
+
+
+rule bundle_report:
+    """Gather page, viewer and every file they link to in one folder: what `snakemake --report report.zip` packs."""
+    input:
+        page=rules.write_report.output.page,
+        viewer=rules.write_report.output.viewer,
+        code=code_of("bundle_report.py", "posttx/reporting/bundle.py"),
+    output:
+        # Snakemake calls the page in the zip after its folder: index.html, as the viewer's way back expects
+        report(
+            directory("<results>/bundle/index"),
+            htmlindex="index.html",
+            caption="../report/page.rst",
+            category="0 Report",
+            labels={"page": "report"},
+        ),
+    log:
+        "<logs>/bundle_report.log",
+    benchmark:
+        "<benchmarks>/bundle_report.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1_000,
+        runtime="15m",
+    params:
+        results=subpath(input.page, ancestor=2),
+    message:
+        "Gathering the report and what it links to."
+    script:
+        "../scripts/bundle_report.py"

@@ -1,4 +1,4 @@
-"""Draw the worst and the best cases of a model: a picture each, and a montage of either."""
+"""Draw the worst and the best cases of a model and those asked for, and a montage of either extreme."""
 
 import logging
 import math
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from posttx.cases import MODALITIES
+from posttx.configuration import EVERY_CASE
 from posttx.errors import PostTxError
 from posttx.files import replacing, write_text
 from posttx.logs import configure_logging
@@ -62,7 +63,7 @@ def draw_cases(
     lesions: pd.DataFrame,
     threads: int = 1,
 ) -> None:
-    """Draw the cases of ``extremes`` (worst, best) and a montage of each.
+    """Draw the cases of ``extremes`` (worst, best, and ``asked`` for) and the montages named by them.
 
     Written are ``folder/<case>.webp``, ``viewer/<case>.js`` for the interactive viewer, and the ``montages``.
     ``look`` is colours by label, names by label, and the audit's ``geometry`` setting. Cases without images (references
@@ -91,9 +92,10 @@ def draw_cases(
 
 def _draw_one(sheet: Sheet) -> Tile:
     volumes = read_case(sheet.case, sheet.images, sheet.reference, sheet.prediction, sheet.geometry)
+    picture = draw_case(volumes, sheet.colors, sheet.names)
     with replacing(sheet.path) as beside:
-        beside.write_bytes(draw_case(volumes, sheet.colors, sheet.names))
-    write_text(sheet.script, case_script(volumes, sheet.lesions))
+        beside.write_bytes(picture)
+    write_text(sheet.script, case_script(volumes, sheet.lesions, picture))
     return tile(volumes, "t2f" if "t2f" in volumes.images else next(iter(volumes.images)))
 
 
@@ -101,8 +103,13 @@ def _caption(row) -> str:  # type: ignore[no-untyped-def]
     return "" if math.isnan(getattr(row, "mean_dice", math.nan)) else f"mean Dice {row.mean_dice:.3f}"
 
 
-def select(worst: str | Path, best: str | Path, cohort: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:
-    """Return the tables of worst and best cases, or the cohort's first cases as ``worst`` where nothing was scored."""
+def select(
+    worst: str | Path, best: str | Path, cohort: pd.DataFrame, count: int, further: Sequence[str] = ()
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of worst and best cases, or the cohort's first cases as ``worst`` where nothing was scored.
+
+    ``asked`` are those of the cohort that ``further`` names, all of them where it says ``all``.
+    """
     tables = {"worst": pd.read_parquet(worst).head(count), "best": pd.read_parquet(best).head(count)}
     if all(table.empty for table in tables.values()):
         tables["worst"] = cohort[["case"]].head(count)
@@ -110,13 +117,15 @@ def select(worst: str | Path, best: str | Path, cohort: pd.DataFrame, count: int
         unknown = sorted(set(table["case"]) - set(cohort["case"]))
         if unknown:
             raise PostTxError(f"the cohort has no case {unknown[0]!r}", remedy="Delete the tables and run again")
-    return tables
+    asked = cohort["case"].isin(list(further)) | (EVERY_CASE in further)
+    return tables | {"asked": cohort.loc[asked, ["case"]]}
 
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     cases = pd.read_parquet(snakemake.input.cohort)
-    extremes = select(snakemake.input.worst, snakemake.input.best, cases, snakemake.params.cases)
+    wanted = (snakemake.params.cases, snakemake.params.further)
+    extremes = select(snakemake.input.worst, snakemake.input.best, cases, *wanted)
     predictions = predictions_of(snakemake.input.predictions, snakemake.params.folder, list(cases["case"]))
     montages = {"worst": snakemake.output.worst, "best": snakemake.output.best}
     look = (snakemake.params.colors, snakemake.params.names, snakemake.params.geometry)

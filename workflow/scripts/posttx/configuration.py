@@ -17,6 +17,8 @@ from posttx.errors import PostTxError
 from posttx.files import digest_of
 
 REPLACED_AS_A_WHOLE = ("cohorts", "models")
+# In report.cases: picture every case.
+EVERY_CASE = "all"
 COHORT_SOURCES = ("path", "sheet", "phantom")
 PLANNERS = {
     "plain": ("ExperimentPlanner", "nnUNetPlans"),
@@ -146,6 +148,17 @@ def check_patients(config: Mapping[str, Any], cases: Mapping[str, Sequence[Case]
                     f"models.{model}.train.folds is {settings['folds']}, but cohort {cohort!r} has {patients} patients",
                     remedy=f"Set folds to {patients} or fewer, or add patients",
                 )
+
+
+def check_pictured(config: Mapping[str, Any], cases: Mapping[str, Sequence[Case]]) -> None:
+    """Raise an error where ``report.cases`` names a case that no cohort has."""
+    known = {case.case for members in cases.values() for case in members} | {EVERY_CASE}
+    unknown = [case for case in config["report"]["cases"] if case not in known]
+    if unknown:
+        raise PostTxError(
+            f"report.cases: no cohort with images has {', '.join(map(repr, unknown))}",
+            remedy="Give ids of the cohorts' cases, or [all] for every case",
+        )
 
 
 def environment(base: str | Path) -> dict[str, str]:

@@ -14,8 +14,8 @@ from posttx.auditing.finding_codes import CODES
 from posttx.auditing.findings import count_by_code, fatal_severities
 from posttx.files import read_json, write_text
 from posttx.reporting import report_data
-from posttx.reporting.figures_cohort import MODALITY_NAMES
 from posttx.reporting.pages import digest, environment, joined, texts
+from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.reporting.report_parts import figure
 from posttx.reporting.report_tables import View, count, number, text
 from posttx.schemas import COHORT, FINDINGS, INTENSITY, LABEL_VOLUMES, read_table

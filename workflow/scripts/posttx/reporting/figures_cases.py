@@ -58,8 +58,9 @@ def _trajectory(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> No
         for kind, style, marker in (("ref", "-", "o"), ("pred", "--", "^")):
             volume = part[f"volume_{kind}_mm3"].to_numpy(np.float64) / 1000
             if np.isfinite(volume).any():
-                axes.plot(part["timepoint"].astype(str), volume, color=colors[str(region)], linestyle=style,
-                          marker=marker, markersize=3, linewidth=1.1)  # fmt: skip
+                axes.plot(range(len(part)), volume, color=colors[str(region)], linestyle=style, marker=marker,
+                          markersize=3, linewidth=1.1)  # fmt: skip
+        axes.set_xticks(range(len(part)), part["timepoint"].astype(str))
     axes.set_yscale("symlog", linthresh=0.1)
     axes.tick_params(labelsize=8)
 

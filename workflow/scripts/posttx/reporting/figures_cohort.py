@@ -11,10 +11,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from posttx.cases import MODALITIES
-from posttx.reporting.palettes import cycle
+from posttx.reporting.palettes import MODALITY_NAMES, cycle
 from posttx.reporting.style import INK, figure, logarithmic, say
 
-MODALITY_NAMES = {"t1n": "T1", "t1c": "T1-Gd", "t2w": "T2", "t2f": "FLAIR"}
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
 COMBINATIONS = 12
 

@@ -1,4 +1,4 @@
-"""Colours of the regions: those of the label scheme, or a palette that every reader can tell apart."""
+"""Colours of the regions (the label scheme's, or a palette that every reader can tell apart), names of modalities."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from posttx.labels import LabelScheme
 # Okabe and Ito (2008), black and white left out: distinct with every common form of colour blindness.
 OKABE_ITO = ("#D55E00", "#009E73", "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#F0E442")
 PALETTES = ("scheme", "okabe-ito")
+MODALITY_NAMES = {"t1n": "T1", "t1c": "T1-Gd", "t2w": "T2", "t2f": "FLAIR"}
 
 
 def region_colors(scheme: LabelScheme, palette: str = "scheme") -> dict[str, str]:

@@ -15,8 +15,8 @@ from markupsafe import Markup
 from posttx.analysis.interpretation_rules import RULES
 from posttx.files import replacing, write_text
 from posttx.reporting import report_parts as parts
-from posttx.reporting.figures_cohort import MODALITY_NAMES
 from posttx.reporting.pages import digest, environment, joined, texts
+from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.reporting.viewer import SECOND, looks
 
 logger = logging.getLogger(__name__)
@@ -28,8 +28,9 @@ def write_report(results: str | Path, assets: str | Path, output: str | Path, se
     """Write the page from the tables and figures below ``results``, with templates and texts of ``assets``.
 
     ``settings`` holds ``config`` (completed), ``cohorts`` (name -> has images), ``models`` (cohort -> models scored),
-    ``trained`` (model -> its folder, plans file and train settings), ``regions`` (name -> long name, label, colour).
-    What is not there for a cohort or model (images, training, references) is said on the page.
+    ``trained`` (model -> its folder, plans file and train settings), ``regions`` (name -> long name, label, colour),
+    ``scheme`` (the label scheme in words). What is not there for a cohort or model (images,
+    training, references) is said on the page.
     """
     results, assets = Path(results), Path(assets)
     page = environment(assets).get_template("index.html.j2").render(**context(results, assets, settings))
@@ -81,6 +82,7 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
         "phantoms": [name for name, cohort in config["cohorts"].items() if "phantom" in cohort],
         "convention": config["report"]["convention"],
         "label_scheme": config["labels"],
+        "label_description": settings["scheme"],
         "regions": regions,
         "data": parts.data(results, settings, colors),
         "methods": parts.methods_section(results, assets, settings, provenance),

@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from posttx.analysis.tables import extremes
 from posttx.conventions import case_means, convention_of
-from posttx.scoring.scores import scores_from
+from posttx.scoring.scores import Scores, scores_from
 
 
 def case_entries(
@@ -22,23 +23,23 @@ def case_entries(
     budget: list[int],
     viewer: tuple[Path, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return one entry per worst and best case that has a picture: id, kind, rank, sentence, and picture or link to it.
+    """Return one entry per case that has a picture, the extremes first: id, kind, sentence, and picture or its link.
 
     ``budget`` is the bytes left for pictures on the page, used up in the order of the cases, as its one item;
-    ``viewer`` is the folder and the link of the viewer's cases. Cases of a cohort without scores come in the order of
-    their names.
+    ``tables`` are worst_cases, best_cases, and all_cases for those that were asked for; ``viewer`` is the folder and
+    the link of the viewer's cases. Cases without scores come last, in the order of their names.
     """
     pictures = {path.stem: path for path in sorted(folder.glob("*.webp"))} if folder.is_dir() else {}
     entries: list[dict[str, Any]] = []
     seen: set[str] = set()
-    for kind in ("worst", "best"):
-        table = tables.get(f"{kind}_cases", pd.DataFrame())
+    for name, kind in (("worst_cases", "worst"), ("best_cases", "best"), ("all_cases", "shown")):
+        table = tables.get(name, pd.DataFrame())
         for _, row in table.iterrows():
             if row["case"] in pictures and row["case"] not in seen:
                 seen.add(row["case"])
                 entries.append(_entry(row["case"], kind, describe(row), pictures[row["case"]], link, budget))
-    if not entries:
-        entries = [_entry(case, "shown", "", path, link, budget) for case, path in pictures.items()]
+    rest = {case: path for case, path in pictures.items() if case not in seen}
+    entries += [_entry(case, "shown", "", path, link, budget) for case, path in rest.items()]
     for entry in entries:
         scripted = viewer is not None and (viewer[0] / f"{entry['case']}.js").is_file()
         entry["viewer"] = f"{viewer[1]}/{entry['case']}" if viewer and scripted else ""
@@ -69,14 +70,23 @@ def describe(row: pd.Series) -> str:
     return f"{mean}; {', '.join(parts)}"
 
 
-def all_cases(metrics: pd.DataFrame, names: Mapping[int, str], convention: str) -> str:
+def case_scores(metrics: pd.DataFrame, names: Mapping[int, str]) -> Scores:
+    """Return the scores of every case, single labels only; ``names`` maps label to region."""
+    single = metrics[metrics["region"].isin(list(names.values()))]
+    return scores_from(single, {name: [label] for label, name in names.items()}).per_label
+
+
+def ranked(scores: Scores, convention: str) -> pd.DataFrame:
+    """Return all cases that have a mean Dice, the worst first, with the columns of the table of worst cases."""
+    return extremes(scores, convention_of(convention), len(scores.cases), best=False)
+
+
+def all_cases(scores: Scores, convention: str) -> str:
     """Return the table of all cases as JSON for a script element: columns (title, kind) and rows.
 
     Cells of kind ``scored`` are [Dice or null, state]. The mean Dice of a case follows ``convention``. Nothing in the
     text can end the element: ``<`` is escaped.
     """
-    single = metrics[metrics["region"].isin(list(names.values()))]
-    scores = scores_from(single, {name: [label] for label, name in names.items()}).per_label
     mean = case_means(convention_of(convention), scores["dice"], scores.states)
     rows = [
         [

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from posttx.cases import MODALITIES
-from posttx.reporting.figures_cohort import MODALITY_NAMES
+from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.reporting.report_tables import DASH, NOTHING, Cell, View, count, number, text
 
 # no line break within a size

@@ -22,7 +22,7 @@ from posttx.reporting import methods
 from posttx.reporting import report_data as data_views
 from posttx.reporting import report_tables as views
 from posttx.reporting.figures_training import read_progress
-from posttx.reporting.report_cases import all_cases, case_entries
+from posttx.reporting.report_cases import all_cases, case_entries, case_scores, ranked
 from posttx.reporting.style import INK
 
 FINDINGS_SHOWN = 500
@@ -38,7 +38,7 @@ def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) 
     cohorts = {name: _cohort(results, name, settings) for name in settings["config"]["cohorts"]}
     data: dict[str, Any] = {"snapshot": data_views.snapshot(cohorts), "audited": any(settings["cohorts"].values())}
     if data["audited"]:
-        findings = pd.read_parquet(results / "audit/findings.parquet")
+        findings = _findings(results, settings)
         data["severities"] = {name: int((findings["severity"] == name).sum()) for name in ("error", "warning", "info")}
         data["findings"], data["all_findings"] = data_views.findings(findings, FINDINGS_SHOWN)
         data["intensity"] = data_views.intensities(pd.read_parquet(results / "audit/intensity.parquet"))
@@ -48,6 +48,18 @@ def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) 
             for name in ("intensities", "class_shares", "presence")
         }
     return data
+
+
+def _findings(results: Path, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the findings of the audit, and those of scoring (predictions that belong to no case, say)."""
+    paths = [results / "audit/findings.parquet"]
+    paths += [
+        results / f"scored/{cohort}/{model}_findings.parquet"
+        for cohort, models in settings["models"].items()
+        for model in models
+    ]
+    tables = [pd.read_parquet(path) for path in paths if path.is_file()]
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
 def _cohort(results: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +115,7 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
     """Return what the page shows of one model on one cohort."""
     folder = results / f"tables/{cohort}/{model}"
     tables = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
-    missing = {"summary", "per_class", "volume_bias", "inter_class", "false_positives"} - set(tables)
+    missing = {"summary", "per_class", "volume_bias", "inter_class", "false_positives", "per_region"} - set(tables)
     if missing:
         raise PostTxError(f"there is no table {', '.join(sorted(missing))}", remedy="Run the workflow", file=folder)
     regions, convention = settings["regions"], settings["config"]["report"]["convention"]
@@ -117,7 +129,12 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
     metrics = pd.read_parquet(results / f"metrics/{cohort}/{model}.parquet")
     said = sentences(tables)
     figures = results / f"figures/{cohort}/{model}"
+    scores = case_scores(metrics, names)
     viewer = (results / f"report/viewer/{cohort}/{model}", f"viewer/index.html#{cohort}/{model}")
+    links = (f"../figures/{cohort}/{model}/cases", budget, viewer)
+    montages = {name: _montage(figures / f"{name}.png", budget) for name in ("worst", "best")}
+    cases = case_entries(tables | {"all_cases": ranked(scores, convention)}, figures / "cases", *links)
+    pictured = {entry["case"]: f"#case-{key}-{slug(entry['case'])}" for entry in cases}
     scored = bool(tables["per_class"]["n_present"].fillna(0).sum() + tables["per_class"]["n_absent"].fillna(0).sum())
     return {
         "key": key, "cohort": cohort, "model": model, "scored": scored,
@@ -127,17 +144,19 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
         "headline": _headline(tables["summary"], key, cohort, model, convention),
         "global": views.global_table(tables["summary"], key, convention, files("summary")),
         "per_class": views.per_class(tables["per_class"], key, colors, files("per_class")),
-        "said": {table: _named_rows(tables[table], rows) for table, rows in said.items() if "region" in tables[table]},
+        "by_convention": views.by_convention(tables["per_region"], key, colors, files("per_region")),
+        "said": {table: _named_rows(tables[table], rows) for table, rows in said.items() if "region" in tables[table]}
+        | {"summary": _headline_rows(tables["summary"], said["summary"], convention)},
         "volume_bias": views.volume_bias(tables["volume_bias"], key, colors, files("volume_bias")),
         "inter_class": views.inter_class(tables["inter_class"], key, names, files("inter_class")),
         "false_positives": views.false_positives(tables["false_positives"], key, colors, files("false_positives")),
-        "worst": views.extreme_cases(tables["worst_cases"], key, "worst", files("worst_cases")),
-        "best": views.extreme_cases(tables["best_cases"], key, "best", files("best_cases")),
-        "all_cases": Markup(all_cases(metrics, names, convention)),
+        "worst": views.extreme_cases(tables["worst_cases"], key, "worst", files("worst_cases"), pictured),
+        "best": views.extreme_cases(tables["best_cases"], key, "best", files("best_cases"), pictured),
+        "all_cases": Markup(all_cases(scores, convention)),
         "conclusions": _sentences(conclusions(tables, _of_model(results, cohort, model))),
         "figures": {path.stem: figure(path, f"{key}-{path.stem}") for path in sorted(figures.glob("*.svg"))},
-        "montages": {name: _montage(figures / f"{name}.png", budget) for name in ("worst", "best")},
-        "cases": case_entries(tables, figures / "cases", f"../figures/{cohort}/{model}/cases", budget, viewer),
+        "montages": montages,
+        "cases": cases,
     }  # fmt: skip
 
 
@@ -146,6 +165,15 @@ def _named_rows(table: pd.DataFrame, rows: Sequence[Sequence[Sentence]]) -> list
     return [
         (str(region), " ".join(sentence.text for sentence in row))
         for region, row in zip(table["region"], rows, strict=True)
+    ]
+
+
+def _headline_rows(summary: pd.DataFrame, rows: Sequence[Sequence[Sentence]], convention: str) -> list[tuple[str, str]]:
+    """Return (measure, what is said of it) of the global values under the headline convention."""
+    return [
+        (views.METRIC_NAMES[metric], " ".join(sentence.text for sentence in row))
+        for metric, name, row in zip(summary["metric"], summary["convention"], rows, strict=True)
+        if name == convention
     ]
 
 

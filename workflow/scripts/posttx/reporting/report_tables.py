@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
-from posttx.analysis.interpretation import dependency_of
+from posttx.analysis.interpretation import dependency_of, of_case, records
+from posttx.conventions import CONVENTIONS
 
 DASH = "–"
 
@@ -24,6 +25,7 @@ class Cell:
     color: str = ""
     kind: str = ""
     title: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,29 +100,58 @@ METRIC_NAMES = {
 }
 
 
+SHORT_NAMES = {
+    "dice": "Dice", "iou": "IoU", "precision": "Precision", "recall": "Recall", "hd95_mm": "HD95, mm",
+    "nsd_0.5": "NSD at 0.5 mm", "nsd_1.0": "NSD at 1 mm",
+}  # fmt: skip
+
+
 def _with_n(row: pd.Series) -> Cell:
     cell = number(row["value"], 4, row["ci_low"], row["ci_high"])
-    n = finite(row["n"])
-    return Cell(cell.text, cell.sort, cell.interval + (f", n = {int(n)}" if n is not None else ""), kind="number")
+    n, infinite = finite(row["n"]), finite(row.get("n_infinite"))
+    told = [cell.interval, f"n = {int(n)}" if n is not None else "", f"{int(infinite)} infinite" if infinite else ""]
+    return Cell(cell.text, cell.sort, ", ".join(part for part in told if part), kind="number")
 
 
 def per_class(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
-    """Make the per-class table (5.2)."""
-    others = [("dice_present", "Dice, present only"), ("dice_absent_is_one", "Dice, absent = 1")]
-    others += [("lesion_dice", "Dice, lesion-wise")] if "lesion_dice" in table else []
+    """Make the per-class table (5.2) under the headline convention, with the states counted."""
     rows = []
     for _, row in table.iterrows():
         cells = [count(row["label"]), text(row["region"], colors.get(row["region"], ""))]
         cells += [estimate(row, name) for name in ("dice", "iou", "precision", "recall")]
         cells += [count(row[name]) for name in ("n_present", "n_absent", "n_hallucinated", "n_missed")]
-        rows.append([*cells, *[estimate(row, name) for name, _ in others]])
+        rows.append([*cells, count(row["n"])])
     headers = [
         ("Label", "the integer in the files"), ("Class", ""), ("Dice", ""), ("IoU", "intersection over union"),
         ("Precision", ""), ("Recall", ""), ("Present", "cases whose reference has the class"),
         ("Absent", "cases whose reference lacks it"), ("Hallucinated", "of the absent ones: predicted all the same"),
-        ("Missed", "of the present ones: not one voxel predicted"), *[(title, "") for _, title in others],
+        ("Missed", "of the present ones: not one voxel predicted"), ("n", "cases that enter the mean Dice"),
     ]  # fmt: skip
     return View(f"per-class-{key}", "Values by class", headers, rows, files)
+
+
+def by_convention(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
+    """Make the table of every region and measure (5.2), one column per convention.
+
+    ``table`` is ``per_region``. A value left out of a mean because a distance is infinite is counted beside n.
+    """
+    conventions = list(dict.fromkeys(table["convention"]))
+    rows = []
+    for (region, metric), part in table.groupby(["region", "metric"], sort=False):
+        values = {str(row["convention"]): _with_n(row) for _, row in part.iterrows()}
+        measure = text(SHORT_NAMES.get(str(metric), str(metric)), kind="name")
+        rows.append(
+            [text(region, colors.get(str(region), "")), measure, *[values.get(c, text("")) for c in conventions]]
+        )
+    headers = [("Region", ""), ("Measure", ""), *[(name, _averaged(name)) for name in conventions]]
+    return View(f"conventions-{key}", "Every measure under every convention", headers, rows, files)
+
+
+def _averaged(name: str) -> str:
+    """Return how a convention averages precision and recall, nothing for one that does not speak of them."""
+    convention = CONVENTIONS.get(name)
+    told = convention is not None and "precision" in convention.metrics
+    return f"precision and recall {convention.precision_recall}" if convention and told else ""
 
 
 def volume_bias(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
@@ -139,35 +170,43 @@ def volume_bias(table: pd.DataFrame, key: str, colors: Mapping[str, str], files:
     )
 
 
-def inter_class(table: pd.DataFrame, key: str, names: Mapping[int, str], files: Sequence[tuple[str, str]]) -> View:
-    """Make the table of all pairs: volume of one class against Dice of another (5.3)."""
-    rows = [
-        [text(names.get(int(row["volume_label"]), row["volume_label"])),
-         text(names.get(int(row["dice_label"]), row["dice_label"])), estimate(row, "pearson_r", 3),
-         estimate(row, "spearman_r", 3), _p(row["p_value"]), _p(row.get("p_holm")), count(row["n"]),
-         _present(row, "pearson_r"), count(row.get("n_both_present")), text(_finding(row))]
-        for _, row in table.iterrows()
-    ]  # fmt: skip
+def inter_class(
+    table: pd.DataFrame, key: str, names: Mapping[int, str], files: Sequence[tuple[str, str]]
+) -> tuple[View, View]:
+    """Make the tables of all pairs (5.3), volume of one class against Dice of another."""
     headers = [
-        ("Volume of", ""), ("Dice of", ""), ("Pearson r", ""), ("Spearman r", ""), ("p", "of Pearson's r"),
-        ("p, Holm", "adjusted for all pairs of this table"), ("n", "cases"),
-        ("Pearson r, both present", "hallucinated zeros left out"), ("n, both present", ""),
-        ("Finding", "by rule; the rules stand in section 6"),
+        ("Volume of", ""), ("Dice of", ""), ("Pearson r", "linear in volume"),
+        ("p, Holm", "of Pearson's r, scans taken for independent, adjusted for all pairs of this table"),
+        ("p by patient, Holm", "of Pearson's r, patients resampled, adjusted likewise"), ("Spearman r", "by rank"),
+        ("p, Holm (rank)", "of Spearman's r, scans taken for independent"),
+        ("p by patient, Holm (rank)", "of Spearman's r, patients resampled"), ("n", "cases"),
     ]  # fmt: skip
-    return View(f"inter-class-{key}", "Reference volume of one class against Dice of another", headers, rows, files)
+    finding = ("Finding", "by rule, from both tables; the rules stand in section 6")
+    found = records(table)
+    pairs = [[*_pair(row, names), text(_finding(row))] for row in found]
+    present = [_pair(row, names, "_present") for row in found]
+    zeros_in = View(
+        f"inter-class-{key}", "Reference volume of one class against Dice of another, hallucinated zeros in",
+        [*headers, finding], pairs, files,
+    )  # fmt: skip
+    zeros_out = View(
+        f"inter-class-present-{key}", "The same where the reference has both classes: hallucinated zeros out",
+        headers, present, files,
+    )  # fmt: skip
+    return zeros_in, zeros_out
 
 
-def _finding(row: pd.Series) -> str:
-    return (
-        ""
-        if row["volume_label"] == row["dice_label"]
-        else dependency_of({str(name): value for name, value in row.items()})
-    )
+def _pair(row: Mapping[str, Any], names: Mapping[int, str], suffix: str = "") -> list[Cell]:
+    cells = [text(names.get(int(row[column]), row[column])) for column in ("volume_label", "dice_label")]
+    for name, holm in (("pearson_r", "p_holm"), ("spearman_r", "spearman_p_holm")):
+        low, high = (row.get(f"{name}{suffix}_ci_{end}") for end in ("low", "high"))
+        cells.append(number(row.get(f"{name}{suffix}"), 3, low, high))
+        cells += [_p(row.get(f"{p}{suffix}")) for p in (holm, f"{holm}_patient")]
+    return [*cells, count(row.get("n_both_present" if suffix else "n"))]
 
 
-def _present(row: pd.Series, name: str) -> Cell:
-    get = row.get
-    return number(get(f"{name}_present"), 3, get(f"{name}_present_ci_low"), get(f"{name}_present_ci_high"))
+def _finding(row: Mapping[str, Any]) -> str:
+    return "" if row["volume_label"] == row["dice_label"] else dependency_of(row)
 
 
 def _p(value: Any) -> Cell:
@@ -191,19 +230,26 @@ def false_positives(table: pd.DataFrame, key: str, colors: Mapping[str, str], fi
     return View(f"false-positives-{key}", "False-positive volume beside reference volume", headers, rows, files)
 
 
-def extreme_cases(table: pd.DataFrame, key: str, kind: str, files: Sequence[tuple[str, str]]) -> View:
-    """Make the table of worst or best cases (5.4): the Dice of each class, and its state where it is not plain."""
+def extreme_cases(
+    table: pd.DataFrame, key: str, kind: str, files: Sequence[tuple[str, str]], pictured: Mapping[str, str]
+) -> View:
+    """Make the table of worst or best cases (5.4): Dice and state of each class, and what is wrong in words.
+
+    ``pictured`` maps a case with a picture to its place on the page.
+    """
     regions = [name.removeprefix("dice_") for name in table.columns if name.startswith("dice_")]
     rows = []
-    for _, row in table.iterrows():
-        cells = [count(row["rank"]), text(row["case"], kind="case"), number(row["mean_dice"])]
+    for row in records(table):
+        link = pictured.get(row["case"], "")
+        cells = [count(row["rank"]), replace(text(row["case"], kind="case"), link=link), number(row["mean_dice"])]
         cells += [_state_cell(row[f"dice_{region}"], row[f"state_{region}"]) for region in regions]
-        rows.append(cells)
+        rows.append([*cells, text(" ".join(sentence.text for sentence in of_case(row)), kind="long")])
     headers = [
         ("Rank", ""),
         ("Case", ""),
         ("Mean Dice", "over the classes"),
         *[(f"Dice {name}", "") for name in regions],
+        ("What it says", "by rule; the rules stand in section 6"),
     ]
     return View(f"{kind}-{key}", f"The {len(table)} {kind} cases by mean Dice", headers, rows, files)
 
