@@ -1,10 +1,8 @@
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
-
-AXE = Path(__file__).parent / "vendor/axe.min.js"
+from browser_pages import serious_violations
 
 
 def column(page, table, index):
@@ -92,6 +90,14 @@ def test_one_model_and_cohort_can_be_shown_alone(opened, report):
     assert page.locator("[data-block=additional-nnunet]:visible").count() > 3
 
 
+def test_a_case_is_opened_from_the_table_of_extremes(opened, report):
+    page = opened(report)
+    link = page.locator("#table-worst-additional-nnunet td.case a").first
+    link.click()
+    page.wait_for_selector("details.case[open]")
+    assert page.locator("details.case[open] span.case").first.inner_text() == link.inner_text()
+
+
 def test_a_permalink_opens_what_is_folded(opened, report):
     page = opened(report)
     name = page.locator("details.case").first.get_attribute("id")
@@ -127,17 +133,10 @@ def test_it_prints(opened, report, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_violation(opened, report, scheme):
-    page = opened(report, color_scheme=scheme, bypass_csp=True)
+    page = opened(report, color_scheme=scheme)
     page.locator("#all-cases-training-nnunet summary").first.click()
     page.locator("details.case summary").first.click()
-    page.add_script_tag(path=AXE)
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")
-    serious = [
-        (item["id"], [node["target"] for node in item["nodes"]][:3])
-        for item in found["violations"]
-        if item["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious_violations(page) == []
 
 
 def test_the_page_is_used_with_the_keyboard(opened, report):

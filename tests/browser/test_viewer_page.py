@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import pytest
+from browser_pages import serious_violations
 from PIL import Image
 
 
@@ -47,6 +48,31 @@ def test_a_click_on_a_lesion_goes_there(viewer):
     before = pixels(viewer)
     viewer.locator("#lesions button").first.click()
     assert (np.abs(pixels(viewer) - before).sum(axis=2) > 30).sum() > 100
+
+
+def test_without_webgl_the_picture_of_the_report_stands_there(opened, report):
+    case = sorted((report.parent / "viewer/additional/nnunet").glob("*.js"))[0].stem
+    page = opened(report)
+    page.add_init_script("HTMLCanvasElement.prototype.getContext = function () { return null; };")
+    page.goto((report.parent / "viewer/index.html").as_uri() + f"#additional/nnunet/{case}")
+    page.wait_for_selector("body[data-ready='picture']", timeout=20_000)
+    picture = page.locator("#picture")
+    page.wait_for_function("image => image.complete && image.naturalWidth > 500", arg=picture.element_handle())
+    assert picture.is_visible()
+    assert case in picture.get_attribute("alt")
+    assert not page.locator("#canvas").is_visible()
+    assert "WebGL2 is missing" in page.locator("#message").inner_text()
+    assert page.locator("#lesions tr").count() > 0
+
+
+def test_axe_finds_no_serious_violation_in_the_viewer(viewer):
+    assert serious_violations(viewer) == []
+
+
+def test_the_way_back_leads_to_the_case(viewer):
+    viewer.locator("#back").click()
+    viewer.wait_for_selector("details.case[open]")
+    assert viewer.locator("details.case[open]").count() == 1
 
 
 def test_a_link_that_is_no_case_loads_nothing(opened, report):

@@ -1,6 +1,7 @@
 """The finished demo against the contract: every stage's files, columns and numbers."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import nibabel as nib
@@ -10,6 +11,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from posttx import schemas
+from workflow_runs import snakemake
 
 pytestmark = pytest.mark.demo
 COHORTS = {"training": 20, "additional": 6}
@@ -179,6 +181,33 @@ def test_the_report_is_one_page_without_network(results):
     for foreign in ('src="http', "src='http", 'href="http', "@import", "url(http"):
         assert foreign not in page.replace('href="https://doi.org', "")
     assert len(page) < 10e6
+
+
+def test_the_zip_holds_the_viewer_with_its_cases(demo, results, tmp_path):
+    run = snakemake(
+        demo, "--workflow-profile", "profiles/demo", "--report", str(tmp_path / "report.zip"), "--nolock", timeout=300
+    )
+    assert run.returncode == 0, run.text[-3000:]
+    with zipfile.ZipFile(tmp_path / "report.zip") as packed:
+        names = packed.namelist()
+        app = packed.read(next(name for name in names if name.endswith("/report.html"))).decode()
+    folder = next(name for name in names if name.endswith("/index.html") and "viewer" not in name)[: -len("index.html")]
+    for cohort in COHORTS:
+        cases = {path.name for path in (results / f"report/viewer/{cohort}/nnunet").glob("*.js")}
+        assert cases
+        assert {f"{folder}viewer/{cohort}/nnunet/{case}" for case in cases} <= set(names)
+    assert {"worst", "best", "curves", "network", "presence"} <= {Path(name).stem for name in names}
+    assert "Training and validation loss" in app
+
+
+def test_every_pictured_case_is_in_page_and_viewer(results):
+    page = (results / "report/index.html").read_text()
+    for cohort in COHORTS:
+        pictures = sorted((results / f"figures/{cohort}/nnunet/cases").glob("*.webp"))
+        assert len(pictures) >= 4
+        for picture in pictures:
+            assert f"viewer/index.html#{cohort}/nnunet/{picture.stem}" in page
+            assert (results / f"report/viewer/{cohort}/nnunet/{picture.stem}.js").is_file()
 
 
 def test_provenance(results):

@@ -28,7 +28,7 @@ def test_a_second_run_has_nothing_to_do(finished):
 
 
 def test_a_new_title_redoes_only_the_report(finished):
-    assert planned(finished, report={"title": "Another title"}) == {"write_report": 1}
+    assert planned(finished, report={"title": "Another title"}) == {"write_report": 1, "bundle_report": 1}
 
 
 def test_a_new_clip_percentile_redoes_everything_from_standardize_on(finished):
@@ -68,7 +68,8 @@ def test_a_new_label_colour_redoes_figures_and_report(finished):
     finally:
         shutil.rmtree(finished / "config")
     assert "write_report" in jobs
-    assert all(rule.startswith(("draw_", "write_report", "write_audit_page")) for rule in jobs), jobs
+    looks = ("draw_", "write_report", "bundle_report", "write_audit_page")
+    assert all(rule.startswith(looks) for rule in jobs), jobs
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,16 @@ from PIL import Image
 from draw_cases import draw_cases, predictions_of, select
 from posttx.errors import PostTxError
 from posttx.nifti import write_volume
-from posttx.reporting.case_pictures import CaseVolumes, draw_case, montage, read_case, shown, slice_with_most, tile
+from posttx.reporting.case_pictures import (
+    CaseVolumes,
+    bounding_box,
+    draw_case,
+    montage,
+    read_case,
+    shown,
+    slice_with_most,
+    tile,
+)
 
 LABEL_COLORS = {label.value: label.color for label in tree.SCHEME.labels}
 SHAPE = (20, 24, 18)
@@ -159,3 +168,25 @@ def test_a_cohort_without_scores_shows_its_first_cases(tmp_path):
     pd.DataFrame({"case": ["x"], "mean_dice": [0.1]}).to_parquet(tmp_path / "worst.parquet")
     with pytest.raises(PostTxError, match="no case 'x'"):
         select(tmp_path / "worst.parquet", tmp_path / "empty.parquet", pd.DataFrame({"case": list("abc")}), 2)
+
+
+def test_cases_are_pictured_on_demand(tmp_path):
+    empty = pd.DataFrame({"case": pd.Series(dtype=str), "mean_dice": pd.Series(dtype=float)})
+    empty.to_parquet(tmp_path / "empty.parquet")
+    cohort = pd.DataFrame({"case": list("abc")})
+    files = (tmp_path / "empty.parquet", tmp_path / "empty.parquet")
+    assert list(select(*files, cohort, 1, ["c", "of another cohort"])["asked"]["case"]) == ["c"]
+    assert list(select(*files, cohort, 1, ["all"])["asked"]["case"]) == ["a", "b", "c"]
+    assert select(*files, cohort, 1)["asked"].empty
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_bounding_box_is_that_of_the_set_voxels(seed):
+    draw = np.random.default_rng(seed)
+    mask = np.zeros((9, 8, 7), bool)
+    mask[tuple(draw.integers(0, size, 4) for size in mask.shape)] = True
+    box = bounding_box(mask, np.zeros(3, int))
+    places = np.argwhere(mask)
+    assert [(part.start, part.stop) for part in box] == list(
+        zip(places.min(axis=0).tolist(), (places.max(axis=0) + 1).tolist(), strict=True)
+    )

@@ -180,3 +180,11 @@ def test_names_of_nnunet_folders():
     changed = configuration.plans_name({**TRAIN, "plan": {"batch_size": 4}})
     assert re.fullmatch(r"nnUNetPlans_[0-9a-f]{8}", changed)
     assert changed != configuration.plans_name({**TRAIN, "plan": {"batch_size": 5}})
+
+
+def test_a_case_to_be_pictured_must_exist():
+    known = {"c": [Case("a", "a", 1, "c", "000")]}
+    for cases in ([], ["a"], ["all"]):
+        configuration.check_pictured({"report": {"cases": cases}}, known)
+    with pytest.raises(PostTxError, match=r"report\.cases: no cohort with images has 'b'"):
+        configuration.check_pictured({"report": {"cases": ["a", "b"]}}, known)

@@ -104,6 +104,7 @@ rule draw_cases:
             "posttx/reporting/case_pictures.py",
             "posttx/scoring/sources.py",
             "posttx/reporting/viewer.py",
+            "posttx/reporting/palettes.py",
             "posttx/reporting/style.py",
         ),
     output:

@@ -137,7 +137,7 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
     pictured = {entry["case"]: f"#case-{key}-{slug(entry['case'])}" for entry in cases}
     scored = bool(tables["per_class"]["n_present"].fillna(0).sum() + tables["per_class"]["n_absent"].fillna(0).sum())
     return {
-        "key": key, "cohort": cohort, "model": model, "scored": scored,
+        "key": key, "cohort": cohort, "model": model, "scored": scored, "known_cases": len(scores.cases),
         "use": settings["config"]["cohorts"][cohort]["use"],
         "trained": model in settings["trained"],
         "counts": "counts" in settings["config"]["models"][model],
