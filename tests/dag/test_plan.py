@@ -159,3 +159,21 @@ def test_every_gpu_rule_takes_a_device_of_its_own(name):
     text = (ROOT / "workflow/rules" / f"{name}.smk").read_text()
     slot = 'with_gpu.py" --device {resources.device} --gpus {resources.gpu} --'
     assert text.count("gpu=uses_gpu") == text.count(slot) > 0
+
+
+def test_excluded_cases_are_planned_nowhere(cohorts, tmp_path):
+    lines = [f"training\t{case}\texclude\tmotion\n" for case in brats_ids(10, timepoints=2)[2:]]
+    tmp_path.joinpath("ratings.tsv").write_text("cohort\tcase\trating\tcomment\n" + "".join(lines))
+    settings = config(cohorts, exclude="ratings.tsv")
+    assert "has 1 patients" in refused(tmp_path, settings)
+    run = snakemake(tmp_path, "-n", "audit", config=config(cohorts, exclude="ratings.tsv", models={}))
+    assert run.returncode == 0, run.text
+    whole = snakemake(tmp_path, "-n", "audit", config=config(cohorts, models={}))
+    assert run.jobs["audit_shard"] < whole.jobs["audit_shard"]
+
+
+def test_a_file_that_holds_no_ratings_is_refused(cohorts, tmp_path):
+    tmp_path.joinpath("ratings.tsv").write_text("case\nx\n")
+    text = refused(tmp_path, config(cohorts, exclude="ratings.tsv"))
+    assert "COH008" in text
+    assert "ratings.tsv" in text

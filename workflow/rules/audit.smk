@@ -60,6 +60,7 @@ rule gather_audit:
         runtime="30m",
     params:
         uses={cohort: config["cohorts"][cohort]["use"] for cohort in IMAGE_COHORTS},
+        notes=NOTES,
         names={label.value: label.name for label in SCHEME.labels},
         version=versions.AUDIT,
     message:

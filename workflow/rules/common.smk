@@ -16,8 +16,9 @@ from snakemake.utils import validate
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from posttx import configuration, versions
-from posttx.cases import list_cases
+from posttx.cases import find_cases, usable_cases
 from posttx.errors import PostTxError
+from posttx.exclusions import rating_notes, read_ratings, without_excluded
 from posttx.labels import load_scheme
 
 PHANTOMS = "results/phantom"
@@ -25,7 +26,7 @@ os.environ.update(configuration.environment(workflow.basedir))
 
 
 def configured():
-    """Complete and check the configuration in place; return label scheme and cases by cohort."""
+    """Complete and check the configuration in place; return label scheme, cases by cohort, and notes on their ratings."""
     shipped = Path(workflow.basedir) / "config"
     config.update(configuration.complete(config, yaml.safe_load((shipped / "config.yaml").read_text())))
     schema = yaml.safe_load((shipped / "schema" / "config.schema.yaml").read_text())
@@ -34,18 +35,19 @@ def configured():
         validate(config, "../../config/schema/config.schema.yaml")
         configuration.cross_check(config)
         scheme = load_scheme(configuration.label_scheme_path(workflow.basedir, config))
-        cases = {
-            cohort: list_cases(cohort, settings, config["shards"], PHANTOMS)
-            for cohort, settings in config["cohorts"].items()
-        }
+        cohorts = config["cohorts"]
+        found = {cohort: find_cases(cohort, cohorts[cohort], config["shards"], PHANTOMS) for cohort in cohorts}
+        ratings = read_ratings(config["exclude"]) if config["exclude"] else []
+        kept = without_excluded(found, ratings)
+        cases = {cohort: usable_cases(kept[cohort], cohort, cohorts[cohort]) for cohort in cohorts}
         configuration.check_patients(config, cases)
         configuration.check_pictured(config, cases)
     except PostTxError as error:
         raise WorkflowError(str(error))
-    return scheme, cases
+    return scheme, cases, rating_notes(found, ratings)
 
 
-SCHEME, CASES = configured()
+SCHEME, CASES, NOTES = configured()
 DATASET = configuration.dataset_folder(config)
 TRAINED = configuration.trained_models(config)
 IMAGE_COHORTS = [cohort for cohort, cases in CASES.items() if cases]

@@ -9,7 +9,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from posttx.auditing.cohort_audit import cohort_findings, cohort_table
-from posttx.auditing.findings import findings_table, sort_findings
+from posttx.auditing.findings import Finding, findings_table, sort_findings
 from posttx.auditing.scheme_test import scheme_findings, scheme_tests
 from posttx.files import write_json
 from posttx.logs import configure_logging
@@ -44,11 +44,12 @@ def gather_audit(
     outputs: Mapping[str, str | Path],
     uses: Mapping[str, str],
     names: Mapping[int, str],
+    notes: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """Write the tables of all cohorts, the scheme test, and the findings of shards and cohorts together.
 
     ``inputs``: paths of the cohort tables (``cohorts``) and of the shards' intensity, labels, findings and evidence.
-    ``uses``: cohort -> train, test or predict.
+    ``uses``: cohort -> train, test or predict; ``notes``: keywords of findings that planning already knew.
     """
     cohorts = gathered(inputs["cohorts"], COHORT)
     intensity, labels = gathered(inputs["intensity"], INTENSITY), gathered(inputs["labels"], LABEL_VOLUMES)
@@ -56,6 +57,7 @@ def gather_audit(
     patients = evidence.merge(cohorts[["cohort", "case", "patient"]], on=["cohort", "case"], validate="many_to_one")
     scheme: dict[str, Any] = scheme_tests(patients, names)
     more = cohort_findings(cohorts, intensity, labels, evidence, uses) + scheme_findings(scheme)
+    more += [Finding(**note) for note in notes]
     findings = pd.concat([gathered(inputs["findings"], FINDINGS), findings_table(more)], ignore_index=True)
     write_table(intensity, INTENSITY, outputs["intensity"])
     write_table(labels, LABEL_VOLUMES, outputs["labels"])
@@ -68,4 +70,4 @@ def gather_audit(
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     names = {int(value): name for value, name in snakemake.params.names.items()}
-    gather_audit(snakemake.input, snakemake.output, snakemake.params.uses, names)
+    gather_audit(snakemake.input, snakemake.output, snakemake.params.uses, names, snakemake.params.notes)

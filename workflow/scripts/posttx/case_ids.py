@@ -18,10 +18,11 @@ Row = tuple[str, str, int, dict[str, str]]
 
 @dataclass(frozen=True)
 class Problem:
-    """One reason why a cohort cannot be used; ``code`` is a finding code."""
+    """One reason why a cohort cannot be used; ``code`` is a finding code, ``case`` the case it is about, if one."""
 
     code: str
     text: str
+    case: str = ""
 
 
 def check_case_id(case: str, source: str | Path = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from posttx.sheets import read_sheet
 SUFFIXES = (".nii.gz", ".nii")
 FOLDER_DEPTH = 3
 __all__ = [
-    "BRATS_ID", "IMAGE_COLUMNS", "MODALITIES", "Case", "check_case_id", "list_cases", "phantom_ids", "split_brats_id",
+    "BRATS_ID", "IMAGE_COLUMNS", "MODALITIES", "Case", "Listing", "check_case_id", "find_cases", "list_cases",
+    "phantom_ids", "split_brats_id", "usable_cases",
 ]  # fmt: skip
 
 
@@ -34,33 +35,58 @@ class Case:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What was found of a cohort before anybody judged it: its cases, and what is wrong with their files or ids."""
+
+    cases: list[Case]
+    problems: list[Problem]
+
+    def without(self, excluded: Collection[str]) -> Listing:
+        """Return the listing without some cases and without what is wrong with them."""
+        return Listing(
+            [case for case in self.cases if case.case not in excluded],
+            [problem for problem in self.problems if problem.case not in excluded],
+        )
+
+
 def list_cases(cohort: str, settings: Mapping[str, Any], shards: int, phantoms: str | Path) -> list[Case]:
-    """List the cases of a cohort of the config, sorted by id; every problem found is in the one error raised.
+    """List the cases of a cohort of the config, sorted by id; every problem found is in the one error raised."""
+    return usable_cases(find_cases(cohort, settings, shards, phantoms), cohort, settings)
+
+
+def find_cases(cohort: str, settings: Mapping[str, Any], shards: int, phantoms: str | Path) -> Listing:
+    """Find the cases of a cohort of the config.
 
     ``settings`` is the cohort's config entry (``path``, ``sheet`` or ``phantom``, and ``use``); files of phantom cases
     are named below ``phantoms`` whether or not they exist yet. A cohort with none of the three (its models are counts)
-    gives an empty list. No file is opened but the sheet.
+    gives an empty listing. No file is opened but the sheet.
     """
     labelled = settings["use"] != "predict"
     problems: list[Problem] = []
+    rows: Iterable[Row] = ()
     if "path" in settings:
         rows = list(_brats_folder(Path(settings["path"]), problems))
     elif "sheet" in settings:
         rows = read_sheet(Path(settings["sheet"]), problems)
     elif "phantom" in settings:
-        rows = list(_phantom(Path(phantoms) / cohort, settings["phantom"], labelled))
-    else:
-        return []
+        rows = _phantom(Path(phantoms) / cohort, settings["phantom"], labelled)
     cases = [Case(case, patient, time, cohort, shard_of(patient, shards), files) for case, patient, time, files in rows]
-    problems += _incomplete(cases, settings)
+    return Listing(cases, problems)
+
+
+def usable_cases(listing: Listing, cohort: str, settings: Mapping[str, Any]) -> list[Case]:
+    """Return the cases of a listing, sorted by id, or raise one error with everything that is wrong with them."""
+    cases = listing.cases
+    problems = [*listing.problems, *_incomplete(cases, settings)]
     if problems:
         raise PostTxError(
             f"cohort {cohort!r} cannot be used:\n  " + "\n  ".join(problem.text for problem in problems) + "\n",
-            remedy="Correct these cases, or take them out",
+            remedy="Correct these cases, take them out, or name them in the file of `exclude`",
             file=_source(settings),
             code=problems[0].code,
         )
-    if not cases:
+    if not cases and any(source in settings for source in ("path", "sheet", "phantom")):
         raise PostTxError(
             f"cohort {cohort!r} has no cases",
             remedy="Give the folder that holds one folder per case, <id>/<id>-t1n.nii.gz and so on, or a sheet",
@@ -116,7 +142,7 @@ def _brats_folder(root: Path, problems: list[Problem]) -> Iterator[Row]:
             try:
                 patient, timepoint = split_brats_id(folder.name, folder)
             except PostTxError as error:
-                problems.append(Problem(error.code, str(error)))
+                problems.append(Problem(error.code, str(error), folder.name))
                 continue
             yield folder.name, patient, timepoint, _case_files(folder, entries, problems)
     except OSError as error:
@@ -135,10 +161,10 @@ def _case_files(folder: Path, entries: Iterable[os.DirEntry[str]], problems: lis
             continue
         # Only a link costs a look at its target: planning 1,621 cases must not touch 8,105 files.
         if entry.is_symlink() and not Path(entry.path).exists():
-            problems.append(Problem("FIL001", f"{entry.path} is a link to nothing"))
+            problems.append(Problem("FIL001", f"{entry.path} is a link to nothing", folder.name))
         elif column in files:
             text = f"case {folder.name} has {column} twice: {Path(files[column]).name} and {entry.name} in {folder}"
-            problems.append(Problem("COH002", text))
+            problems.append(Problem("COH002", text, folder.name))
         files[column] = str(folder / entry.name)
     return files
 

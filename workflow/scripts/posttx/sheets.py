@@ -35,7 +35,9 @@ def read_sheet(path: Path, problems: list[Problem]) -> list[Row]:
         for column, file in row[3].items():
             users[os.path.normpath(file)].append(f"{row[0]} {column}")
             if not Path(file).exists():
-                problems.append(Problem("FIL001", f"line {line}: case {row[0]} {column}: {file} does not exist"))
+                problems.append(
+                    Problem("FIL001", f"line {line}: case {row[0]} {column}: {file} does not exist", row[0])
+                )
     for file, names in users.items():
         if len(names) > 1:
             problems.append(Problem("COH004", f"{file} is named for {', '.join(names)}"))

@@ -84,6 +84,30 @@ CODES: dict[str, Code] = {
         "a case of a train cohort has no readable reference",
         "Add the reference or move the case to a predict cohort",
     ),
+    "COH008": Code(
+        "error",
+        "ratings not understood",
+        "the file that `exclude` names is missing, has other columns or ratings, or names a case twice",
+        "Correct the file, or set `exclude` to null",
+    ),
+    "COH009": Code(
+        "info",
+        "case left out",
+        "the file that `exclude` names rates it `exclude`: it is planned nowhere",
+        "Nothing; take the line out to have the case back",
+    ),
+    "COH010": Code(
+        "info",
+        "case to be mended",
+        "the file that `exclude` names rates it `fix`: it is used as it is",
+        "Correct the case, then rate it `keep`",
+    ),
+    "COH011": Code(
+        "warning",
+        "rating of an unknown case",
+        "the file that `exclude` names rates a case that no cohort has",
+        "Correct cohort and case, or take the line out",
+    ),
     "DUP001": Code(
         "error",
         "two modalities are the same image",

@@ -28,7 +28,7 @@ def thumbnail(look: Appearance | None, cohort: str, case: str) -> dict[str, Any]
     percentile, 0 is outside the head; labels beyond 0..254 are 255. ``image`` is None where no image can be shown,
     ``labels`` where there is no reference. No file is read.
     """
-    row = {"cohort": cohort, "case": case, "modality": None, "image": None, "labels": None}
+    row: dict[str, Any] = {"cohort": cohort, "case": case, "modality": None, "image": None, "labels": None}
     row |= {"row_mm": float("nan"), "column_mm": float("nan")}
     name = next((name for name in PREFERRED if look is not None and name in look.images), None)
     if look is None or name is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +136,8 @@ def cohort_part(
     own = findings[findings["cohort"] == cohort]
     by_case = {str(case): part for case, part in own.groupby("case")}
     entries = [
-        case_entry(row.case, isinstance(row.seg, str), by_case.get(row.case, own.head(0)),
-                   pictures.get((cohort, row.case), ""))
-        for row in cases.itertuples()
+        case_entry(case, isinstance(seg, str), by_case.get(case, own.head(0)), pictures.get((cohort, case), ""))
+        for case, seg in zip(cases["case"].astype(str), cases["seg"], strict=True)
     ]  # fmt: skip
     return {"name": cohort, "use": use, "cases": entries}
 
@@ -164,5 +163,5 @@ def case_entry(case: str, labelled: bool, findings: pd.DataFrame, picture: str) 
 
 def grid_modality(thumbnails: pd.DataFrame) -> str:
     """Return which modality the pictures show, in words, the most frequent first."""
-    counts: Sequence[Any] = thumbnails["modality"].dropna().value_counts().index
-    return ", else ".join(MODALITY_NAMES[str(name)] for name in counts)
+    counts = thumbnails["modality"].dropna().value_counts()
+    return ", else ".join(MODALITY_NAMES[str(name)] for name in counts.index)

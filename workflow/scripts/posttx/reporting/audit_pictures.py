@@ -31,7 +31,8 @@ def draw_thumbnails(
     magenta. Cases without an image get no file and no entry.
     """
     known = thumbnails[thumbnails["image"].notna()]
-    paths = {(row.cohort, row.case): f"{row.cohort}/{row.case}.webp" for row in known.itertuples()}
+    names = list(zip(known["cohort"].astype(str), known["case"].astype(str), strict=True))
+    paths = {(cohort, case): f"{cohort}/{case}.webp" for cohort, case in names}
     Path(folder).mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max(1, threads)) as pool:
         draw = partial(_write, folder=Path(folder), colors=colors)
@@ -41,7 +42,8 @@ def draw_thumbnails(
 
 
 def _write(row: Mapping[str, Any], path: str, folder: Path, colors: Mapping[int, str]) -> None:
-    pixels = contoured(_decoded(row["image"]), _decoded(row["labels"]), row["row_mm"], row["column_mm"], colors)
+    labels = None if row["labels"] is None or row["labels"] is pd.NA else _decoded(row["labels"])
+    pixels = contoured(_decoded(row["image"]), labels, row["row_mm"], row["column_mm"], colors)
     with replacing(folder / path) as beside:
         Image.fromarray(pixels).save(beside, "WEBP", quality=WEBP_QUALITY, method=2)
 
@@ -79,5 +81,5 @@ def _rim(labels: np.ndarray) -> np.ndarray:
     return rim & (labels != 0)
 
 
-def _decoded(png: bytes | None) -> np.ndarray | None:
-    return None if png is None or png is pd.NA else np.asarray(Image.open(io.BytesIO(png)))
+def _decoded(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)))
