@@ -166,9 +166,10 @@ def test_excluded_cases_are_planned_nowhere(cohorts, tmp_path):
     tmp_path.joinpath("ratings.tsv").write_text("cohort\tcase\trating\tcomment\n" + "".join(lines))
     settings = config(cohorts, exclude="ratings.tsv")
     assert "has 1 patients" in refused(tmp_path, settings)
-    run = snakemake(tmp_path, "-n", "audit", config=config(cohorts, exclude="ratings.tsv", models={}))
+    settings["models"] = {"theirs": {"predictions": {"additional": "predictions"}}}
+    run = snakemake(tmp_path, "-n", "audit", config=settings)
     assert run.returncode == 0, run.text
-    whole = snakemake(tmp_path, "-n", "audit", config=config(cohorts, models={}))
+    whole = snakemake(tmp_path, "-n", "audit", config={**settings, "exclude": None})
     assert run.jobs["audit_shard"] < whole.jobs["audit_shard"]
 
 

@@ -57,8 +57,8 @@ def test_what_is_no_number_is_counted_and_left_out():
     data = ramp()
     data[0, 0, 0], data[1, 0, 0], data[2, 0, 0] = np.nan, np.inf, -np.inf
     stats, inside, mask = summarise(data, "float32")
-    assert (stats.nan_count, stats.inf_count, stats.values.size, inside.size, mask.sum()) == (1, 2, 997, 997, 997)
-    assert stats.percentile(0) == 4
+    assert (stats.nan_count, stats.inf_count, stats.count, inside.size, mask.sum()) == (1, 2, 997, 997, 997)
+    assert stats.percentiles[0] == 4
     assert "INT001" in codes_of(data)
 
 

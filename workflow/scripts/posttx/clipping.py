@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 SAMPLE = 40_000
@@ -41,13 +43,21 @@ def percentile_limits(values: np.ndarray, low: float, high: float) -> tuple[floa
 
     Exactly ``numpy.percentile(values.astype(float64), [low, high])`` (linear interpolation).
     """
+    bottom, top = exact_percentiles(values, (low, high))
+    return bottom, top
+
+
+def exact_percentiles(values: np.ndarray, percents: Sequence[float]) -> list[float]:
+    """Return percentiles of finite values, (n,), as ``numpy.percentile`` of float64 gives them; NaN without any.
+
+    Of many values only a narrow band about each percentile is ordered, which is three times faster than a sort.
+    """
     if not values.size:
-        return float("nan"), float("nan")
+        return [float("nan")] * len(percents)
     if values.size < SMALL:
-        bottom, top = np.percentile(values.astype(np.float64), [low, high])
-        return float(bottom), float(top)
+        return [float(value) for value in np.percentile(values.astype(np.float64), percents)]
     sample = np.sort(values[:: max(1, values.size // SAMPLE)])
-    return _rank(values, sample, low, from_top=False), _rank(values, sample, high, from_top=True)
+    return [_rank(values, sample, percent) for percent in percents]
 
 
 def clipped(data: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -83,23 +93,30 @@ def difference_channel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asfortranarray(np.where(both, z_scored(first) - z_scored(second), 0).astype(np.float32))
 
 
-def _rank(values: np.ndarray, sample: np.ndarray, percent: float, *, from_top: bool) -> float:
-    """Return one percentile of many values, looking closely only at the tail that must hold it.
+def _rank(values: np.ndarray, sample: np.ndarray, percent: float) -> float:
+    """Return one percentile of many values, ordering only the band that must hold it by a sorted sample.
 
-    The values beyond a threshold taken from a sorted sample are the tail; if it turns out too short to hold the rank,
-    all values are searched.
+    If the sample misled and the band does not hold the rank, all values are searched.
     """
     position = percent / 100 * (values.size - 1)
     below = int(np.floor(position))
     above = min(below + 1, values.size - 1)
-    share = (1 - percent / 100) if from_top else percent / 100
-    reach = min(sample.size - 1, int(sample.size * share * 1.5) + 50)
-    tail = values[values >= sample[sample.size - 1 - reach]] if from_top else values[values <= sample[reach]]
-    offset = values.size - tail.size if from_top else 0
-    if below < offset or above >= offset + tail.size:
-        tail, offset = values, 0
-    ordered = np.partition(tail, sorted({below - offset, above - offset}))
-    first, second = float(ordered[below - offset]), float(ordered[above - offset])
+    share = percent / 100
+    # Four standard deviations of the rank in a random sample, and some, because a regular one is not random.
+    reach = int(4 * np.sqrt(share * (1 - share) * sample.size)) + 50
+    first, last = (int(share * (sample.size - 1)) + side * reach for side in (-1, 1))
+    inside, offset = np.ones(0, bool), 0
+    if last < sample.size:
+        inside = values <= sample[last]
+    if first >= 0:
+        low = values < sample[first]
+        offset = int(np.count_nonzero(low))
+        inside = inside & ~low if inside.size else ~low
+    band = values[inside] if inside.size else values
+    if below < offset or above >= offset + band.size:
+        band, offset = values, 0
+    ordered = np.partition(band, sorted({below - offset, above - offset}))
+    one, other = float(ordered[below - offset]), float(ordered[above - offset])
     part = position - below
-    # The two forms are numpy's own, which keep the result within [first, second].
-    return second - (second - first) * (1 - part) if part >= 0.5 else first + (second - first) * part
+    # The two forms are numpy's own, which keep the result between the two values.
+    return other - (other - one) * (1 - part) if part >= 0.5 else one + (other - one) * part

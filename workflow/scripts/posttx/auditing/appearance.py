@@ -30,7 +30,7 @@ class Appearance:
     def __init__(
         self, images: Mapping[str, Image], reference: Reference | None, grid: Grid | None, geometry: Geometry
     ) -> None:
-        self.images = {name: image for name, image in images.items() if image.stats.values.size}
+        self.images = {name: image for name, image in images.items() if image.stats.count}
         self.reference, self.reference_grid, self.geometry = reference, grid, geometry
         self.values: dict[str, np.ndarray] = {}
         self.normals: dict[str, Normal] = {}
@@ -75,7 +75,7 @@ class Appearance:
 
 def mask_findings(images: Mapping[str, Image], cohort: str, case: str) -> list[Finding]:
     """Return the images whose head (non-zero voxels) overlaps with the others' below a Dice of 0.9; same shape only."""
-    heads = {name: image.stats.head for name, image in images.items() if image.stats.values.size}
+    heads = {name: image.stats.head for name, image in images.items() if image.stats.count}
     if len({head.size for head in heads.values()}) != 1 or len(heads) < 2:
         return []
     names = list(heads)

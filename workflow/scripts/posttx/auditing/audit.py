@@ -129,10 +129,10 @@ def _image_evidence(task: AuditTask, images: Mapping[str, Image], look: Appearan
                 "case": task.case,
                 "modality": name,
                 "label": 0,
-                "voxels": image.stats.values.size,
+                "voxels": image.stats.count,
                 "median": normal.median if normal else float("nan"),
                 "spread": normal.scale if normal else float("nan"),
-                "content": image.stats.content if image.stats.values.size else None,
+                "content": image.stats.content if image.stats.count else None,
             }
         )
 

@@ -27,7 +27,7 @@ class Image:
         known = self.stats.head.has(places)
         values = np.full(places.shape, np.nan)
         picked = self.inside[self.stats.head.rank(places[known])]
-        values[known] = np.clip(picked, self.stats.percentile(1), self.stats.percentile(99))
+        values[known] = np.clip(picked, self.stats.percentiles[1], self.stats.percentiles[99])
         return values
 
     def raw_at(self, places: np.ndarray) -> np.ndarray:

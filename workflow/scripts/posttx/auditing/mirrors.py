@@ -30,7 +30,7 @@ def mirror_findings(cohort: str, case: str, look: Appearance) -> list[Finding]:
     same = {
         name: image
         for name, image in look.images.items()
-        if image.grid.shape == shape and image.stats.values.size > FEW_VOXELS
+        if image.grid.shape == shape and image.stats.count > FEW_VOXELS
     }
     base = look.geometry.grid_file
     if look.geometry.reading != "voxels" or base not in same:

@@ -133,7 +133,7 @@ def _weigh(
 ) -> Evidence:
     """Score both readings by every file that lies on another grid; the mean over these files counts."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in READINGS}
-    usable = {name: image for name, image in images.items() if image.stats.values.size}
+    usable = {name: image for name, image in images.items() if image.stats.count}
     for reading in READINGS:
         for name in outliers:
             if base in usable and name in usable and (reading == "affine" or _same_shape(images[name], images[base])):

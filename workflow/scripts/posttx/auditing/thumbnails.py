@@ -42,7 +42,7 @@ def thumbnail(look: Appearance | None, cohort: str, case: str) -> dict[str, Any]
     spacing = image.grid.spacing
     return row | {
         "modality": name,
-        "image": _png(_grey(values[box], image.stats.percentile(1), image.stats.percentile(99))),
+        "image": _png(_grey(values[box], image.stats.percentiles[1], image.stats.percentiles[99])),
         "labels": None if labels is None else _png(labels[box]),
         "row_mm": float(spacing[rows]),
         "column_mm": float(spacing[columns]),
