@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -20,7 +21,7 @@ from posttx.scoring import metrics, sources
 from posttx.scoring.components import margin, mask_of
 from posttx.scoring.lesions import RegionScore, score_lesions
 from posttx.scoring.scoring_schemes import ScoringScheme, scoring_scheme
-from posttx.scoring.surfaces import Definition, Spacing, SurfacePair, hd95, nsd, surface_pair
+from posttx.scoring.surfaces import Spacing, WholeSurfaces, hd95, nsd, surface_pair
 
 logger = logging.getLogger(__name__)
 PACKAGES = ("numpy", "scipy", "connected-components-3d", "surface-distance", "isal")
@@ -217,12 +218,14 @@ def score_pair(
     histogram = metrics.joint_histogram(reference, prediction, classes)
     lesion_scores, whole, corner = _shapes(reference, prediction, spacing, scoring)
     rows, lesion_rows = [], []
+    # Without an affine the lesions' centroids are in mm along the axes.
+    place = np.diag([*spacing, 1.0]) if affine is None else affine
     for region, counts in metrics.region_counts(histogram, scoring.regions).items():
         volumes = {f"volume_{side}_mm3": counts[f"n_{side}"] * float(np.prod(spacing)) for side in ("ref", "pred")}
         row = _region(region, scoring) | counts | metrics.overlap(counts["tp"], counts["fp"], counts["fn"]) | volumes
         row |= _surface_columns(whole.get(region), counts, scoring) | lesion_scores[region].columns
         rows.append(row)
-        lesion_rows += [_lesion_row(region, lesion, corner, spacing, affine) for lesion in lesion_scores[region].rows]
+        lesion_rows += [_lesion_row(region, lesion, corner, spacing, place) for lesion in lesion_scores[region].rows]
     confusion = [
         {"label_ref": i, "label_pred": j, "voxels": int(histogram[i, j])}
         for i in range(classes)
@@ -245,7 +248,7 @@ def _predicted_rows(prediction: np.ndarray, spacing: Spacing, scoring: Scoring) 
     ]
 
 
-Whole = dict[str, dict[Definition, SurfacePair]]
+Whole = dict[str, WholeSurfaces]
 
 
 def _shapes(
@@ -269,39 +272,37 @@ def _shapes(
         tight = metrics.bounding_box(*(mask.view(np.uint8) for mask in masks))
         if tight is not None and all(mask.any() for mask in masks):
             first, second = (np.ascontiguousarray(mask[tight]) for mask in masks)
-            whole[region] = {
+            pairs = {
                 definition: surface_pair(first, second, spacing, definition) for definition in {rules.hd95, rules.nsd}
             }
+            whole[region] = WholeSurfaces(tight, pairs)
     scores = score_lesions(crops[0], crops[1], scoring.regions, rules, spacing, scoring.tolerances, whole)
     return scores, whole, tuple(side.start for side in reach)
 
 
-def _surface_columns(
-    surfaces: Mapping[Definition, SurfacePair] | None, counts: Mapping[str, int], scoring: Scoring
-) -> dict[str, float]:
+def _surface_columns(surfaces: WholeSurfaces | None, counts: Mapping[str, int], scoring: Scoring) -> dict[str, float]:
     """Return HD95 and NSD of a whole region: NaN where absent in both; HD95 NaN, NSD 0 where absent in one."""
     rules = scoring.rules
     if rules.matching == "none":
         return {}
     if surfaces:
-        columns = {"hd95_mm": hd95(surfaces[rules.hd95])}
-        return columns | {f"nsd_{tolerance}": nsd(surfaces[rules.nsd], tolerance) for tolerance in scoring.tolerances}
+        columns = {"hd95_mm": hd95(surfaces.pairs[rules.hd95])}
+        near = surfaces.pairs[rules.nsd]
+        return columns | {f"nsd_{tolerance}": nsd(near, tolerance) for tolerance in scoring.tolerances}
     one_sided = counts["n_ref"] or counts["n_pred"]
     return {f"nsd_{tolerance}": 0.0 if one_sided else float("nan") for tolerance in scoring.tolerances}
 
 
 def _lesion_row(
-    region: str, row: Mapping[str, Any], corner: Sequence[int], spacing: Spacing, affine: np.ndarray | None
+    region: str, row: Mapping[str, Any], corner: Sequence[int], spacing: Spacing, affine: np.ndarray
 ) -> dict[str, Any]:
-    """Return a lesion's row with volume and centroid in mm; without an affine the centroid is in mm along the axes."""
-    index = np.asarray(row["centroid"], float) + corner
-    place = np.diag([*spacing, 1.0]) if affine is None else affine
-    centroid = place[:3, :3] @ index + place[:3, 3]
+    """Return a lesion's row with volume in mm³ and centroid in mm."""
+    centroid = affine[:3, :3] @ (row["centroid"] + np.asarray(corner)) + affine[:3, 3]
     values = {name: value for name, value in row.items() if name != "centroid"}
     return {
         "region": region,
         **values,
-        "volume_mm3": row["voxels"] * float(np.prod(spacing)),
+        "volume_mm3": row["voxels"] * math.prod(spacing),
         **{f"centroid_{axis}_mm": float(value) for axis, value in zip("xyz", centroid, strict=True)},
     }
 

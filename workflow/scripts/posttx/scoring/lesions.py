@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from posttx.scoring.components import Lesions, delimited
+from posttx.scoring.components import Lesions, delimited, mask_of
 from posttx.scoring.scoring_schemes import MATCHING_DICE, RegionRule, ScoringScheme
-from posttx.scoring.surfaces import Definition, Spacing, SurfacePair, hd95, nsd, surface_pair
+from posttx.scoring.surfaces import Definition, Spacing, SurfacePair, WholeSurfaces, hd95, nsd, surface_pair
+
+# The surfaces of a lesion begin with the region's where the region's box is smaller than this many times the lesion's.
+LARGE = 3
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,14 @@ def score_lesions(
     scheme: ScoringScheme,
     spacing: Spacing,
     tolerances: Sequence[float],
-    whole: Mapping[str, Mapping[Definition, SurfacePair]] | None = None,
+    whole: Mapping[str, WholeSurfaces] | None = None,
 ) -> dict[str, RegionScore]:
     """Return the lesion-wise scores of every region of a pair of uint8 label arrays of one shape.
 
     The arrays may be crops of the volume if they reach ``margin(scheme)`` voxels beyond both segmentations or to the
-    volume's border. ``spacing`` is in mm along their axes. ``whole``: surface distances of the whole regions where they
-    are known already, by region and definition; a region that is one lesion uses them. Centroids are in voxels.
+    volume's border. ``spacing`` is in mm along their axes. ``whole``: the surfaces of the whole regions where they
+    are known already; a region that is one lesion uses them, and a large lesion begins with them. Centroids are in
+    voxels.
     """
     if scheme.matching == "none":
         return {region: RegionScore() for region in regions}
@@ -53,7 +57,7 @@ def score_lesions(
     ]
     scores = {}
     for region in regions:
-        known = (whole or {}).get(region, {})
+        known = (whole or {}).get(region)
         scores[region] = _score_region(
             sides[0][region], sides[1][region], scheme, scheme.rule(region), spacing, tolerances, known
         )
@@ -66,8 +70,8 @@ def _overlaps(rows: np.ndarray, prediction: Lesions) -> np.ndarray:
     shape = (int(rows.max(initial=0)) + 1, prediction.sizes.size)
     if prediction.hull is None:
         return np.zeros(shape, np.int64)
-    rows, columns = rows[prediction.hull], columns[prediction.hull]
-    both = (rows > 0) & (columns > 0)
+    rows, columns = rows[prediction.hull].ravel(), columns[prediction.hull].ravel()
+    both = np.flatnonzero((rows > 0) & (columns > 0))
     codes = rows[both].astype(np.int64) * shape[1] + columns[both]
     return np.bincount(codes, minlength=shape[0] * shape[1]).reshape(shape)
 
@@ -80,11 +84,10 @@ def _touch_pairs(reference: Lesions, prediction: Lesions) -> list[Pair]:
     ]
 
 
-def _bipartite_pairs(reference: Lesions, prediction: Lesions) -> list[Pair]:
-    """Match one to one so that the sum of Dice is largest."""
+def _bipartite_pairs(reference: Lesions, prediction: Lesions, shared: np.ndarray) -> list[Pair]:
+    """Match one to one so that the sum of Dice is largest; ``shared`` holds the voxels in common, (i, j)."""
     if not reference.numbers or not prediction.numbers:
         return [Pair(number, ()) for number in reference.numbers]
-    shared = _overlaps(reference.labels, prediction)
     dice = np.zeros((reference.sizes.size - 1, prediction.sizes.size - 1))
     dice[: shared.shape[0] - 1, : shared.shape[1] - 1] = 2.0 * shared[1:, 1:]
     dice /= reference.sizes[1:, None] + prediction.sizes[None, 1:]
@@ -101,11 +104,11 @@ def _score_region(
     rule: RegionRule,
     spacing: Spacing,
     tolerances: Sequence[float],
-    known: Mapping[Definition, SurfacePair],
+    known: WholeSurfaces | None,
 ) -> RegionScore:
     touching = scheme.matching == "touching"
-    pairs = _touch_pairs(reference, prediction) if touching else _bipartite_pairs(reference, prediction)
     shared = _overlaps(reference.labels, prediction)
+    pairs = _touch_pairs(reference, prediction) if touching else _bipartite_pairs(reference, prediction, shared)
     scored = [
         _score_pair(pair, reference, prediction, shared, scheme, spacing, tolerances, known)
         | {"counts": reference.sizes[pair.reference] * float(np.prod(spacing)) > rule.ignore_ref_mm3}
@@ -137,7 +140,7 @@ def _score_pair(
     scheme: ScoringScheme,
     spacing: Spacing,
     tolerances: Sequence[float],
-    known: Mapping[Definition, SurfacePair],
+    known: WholeSurfaces | None,
 ) -> dict[str, Any]:
     """Return Dice, HD95 and NSD of one reference lesion against the union of its predictions (missed: 0, inf, 0)."""
     voxels = int(reference.sizes[pair.reference])
@@ -162,18 +165,29 @@ def _surfaces(
     prediction: Lesions,
     scheme: ScoringScheme,
     spacing: Spacing,
-    known: Mapping[Definition, SurfacePair],
+    known: WholeSurfaces | None,
 ) -> Mapping[Definition, SurfacePair]:
     definitions = {scheme.hd95, scheme.nsd} if scheme.lesion_nsd else {scheme.hd95}
     alone = reference.numbers == [pair.reference] and list(pair.predictions) == prediction.numbers
-    if alone and prediction.dropped is None and definitions <= set(known):
-        return known
+    if known and alone and prediction.dropped is None and definitions <= set(known.pairs):
+        return known.pairs
     boxes = [reference.boxes[pair.reference], *(prediction.boxes[j] for j in pair.predictions)]
     box = tuple(slice(min(b[axis].start for b in boxes), max(b[axis].stop for b in boxes)) for axis in range(3))
-    chosen = np.zeros(prediction.sizes.size, bool)
-    chosen[list(pair.predictions)] = True
-    own, found = reference.labels[box] == pair.reference, chosen[prediction.labels[box]]
-    return {definition: surface_pair(own, found, spacing, definition) for definition in definitions}
+    large = known is not None and _voxels_in(known.box) < LARGE * _voxels_in(box)
+    if known and large:
+        box = known.box
+    own, found = (
+        mask_of(side.labels[box], numbers)
+        for side, numbers in ((reference, [pair.reference]), (prediction, pair.predictions))
+    )
+    wholes = known.pairs if known and large else {}
+    return {
+        definition: surface_pair(own, found, spacing, definition, wholes.get(definition)) for definition in definitions
+    }
+
+
+def _voxels_in(box: Sequence[slice]) -> int:
+    return math.prod(side.stop - side.start for side in box)
 
 
 def _summed(
