@@ -14,6 +14,7 @@ from posttx.analysis.interpretation import (
     NOTHING,
     ONLY_PRESENT,
     SUPPORT,
+    TOO_FEW,
     ZEROS,
     dependency_of,
     of_case,
@@ -78,6 +79,7 @@ def test_nothing_is_claimed_of_few_cases_constants_or_one_patient():
 
 def pair(with_zeros, without, p_with=0.001, p_without=0.001):
     row = {"volume_label": 1, "dice_label": 2, "volume_region": "A", "dice_region": "B", "n": 100}
+    row["n_both_present"] = 100
     for suffix, values, p in (("", with_zeros, p_with), ("_present", without, p_without)):
         for name in ("pearson_r", "spearman_r"):
             row |= coefficient(f"{name}{suffix}", *values)
@@ -100,6 +102,8 @@ RISES, FALLS, FLAT = (0.4, 0.2, 0.6), (-0.4, -0.6, -0.2), (0.1, -0.2, 0.3)
         (pair(FLAT, FLAT), NOTHING),
         (pair(RISES, RISES, p_with=0.2, p_without=0.05), NOTHING),
         (pair(RISES, (NAN, NAN, NAN), p_without=NAN), ZEROS),
+        (pair(RISES, RISES) | {"n_both_present": 9}, FRAGILE),
+        (pair(FALLS, FLAT) | {"n_both_present": 9}, FRAGILE),
     ],
 )
 def test_dependency(row, outcome):
@@ -109,6 +113,12 @@ def test_dependency(row, outcome):
     assert "without hallucinated zeros Pearson" in said.text
     assert ("interference" in said.text) == (outcome == INTERFERENCE)
     assert ("support" in said.text) == (outcome == SUPPORT)
+
+
+def test_no_dependency_is_claimed_from_few_cases():
+    row = pair(RISES, RISES) | {"n": 9}
+    assert dependency_of(row) == TOO_FEW
+    assert texts(of_dependency(row)) == ["Too few cases (9) for a correlation."]
 
 
 def test_a_class_with_itself_is_no_dependency():

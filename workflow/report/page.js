@@ -119,7 +119,7 @@
     each("table.data:not(.plain):not(.cases)", function (table) {
       var rows = table.tBodies[0].querySelectorAll("tr:not(.nothing)").length;
       if (rows < 2 || table.tBodies[0].querySelector(".nothing")) { return; }
-      enhance(table, { paging: rows > 50, pageLength: 25, searching: rows > 8, info: rows > 8 });
+      enhance(table, { paging: rows > 30, pageLength: 25, searching: rows > 8, info: rows > 8 });
     });
     // Large ones are built when their part is opened.
     each("table.cases", function (table) {

@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 BANDS = ("high", "good", "moderate")
 SUPPORT, INTERFERENCE, ZEROS = "support", "interference", "hallucinated zeros"
 FRAGILE, ONLY_PRESENT = "not without hallucinated zeros", "only where present"
-CONTRADICTORY, NOTHING = "contradictory", "not shown"
+CONTRADICTORY, NOTHING, TOO_FEW = "contradictory", "not shown", "too few cases"
 _COEFFICIENTS = ("pearson_r", "spearman_r")
 _METRIC_NAMES = {"dice": "overlap (Dice)", "iou": "overlap (IoU)", "precision": "precision", "recall": "recall"}
 
@@ -126,14 +126,18 @@ def of_dependency(row: Row) -> list[Sentence]:
 
 def dependency_of(row: Row) -> str:
     """Return what the rule ``dependency`` finds in a row of ``inter_class``: one of the outcomes of this module."""
-    with_zeros, without = _shown(row, ""), _shown(row, "_present")
+    few = RULES["data"].thresholds["few"]
+    if _count(row["n"]) < few:
+        return TOO_FEW
+    enough = _count(row["n_both_present"]) >= few
+    with_zeros, without = _shown(row, ""), _shown(row, "_present") if enough else set()
     if len(with_zeros | without) > 1:
         return CONTRADICTORY
     if with_zeros and without:
         return SUPPORT if 1 in without else INTERFERENCE
     if with_zeros:
         before, after = (max(_sizes(row, suffix)) for suffix in ("", "_present"))
-        return ZEROS if after <= before * (1 - RULES["dependency"].thresholds["loss"]) else FRAGILE
+        return ZEROS if enough and after <= before * (1 - RULES["dependency"].thresholds["loss"]) else FRAGILE
     return ONLY_PRESENT if without else NOTHING
 
 

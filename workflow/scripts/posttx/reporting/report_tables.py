@@ -107,7 +107,10 @@ SHORT_NAMES = {
 
 
 def _with_n(row: pd.Series) -> Cell:
-    cell = number(row["value"], 4, row["ci_low"], row["ci_high"])
+    digits = 1 if row["metric"] == "hd95_mm" else 4
+    cell = number(row["value"], digits)
+    # the interval with a digit less: five conventions have to stand side by side
+    cell = replace(cell, interval=number(0, max(1, digits - 1), row["ci_low"], row["ci_high"]).interval)
     n, infinite = finite(row["n"]), finite(row.get("n_infinite"))
     told = [cell.interval, f"n = {int(n)}" if n is not None else "", f"{int(infinite)} infinite" if infinite else ""]
     return Cell(cell.text, cell.sort, ", ".join(part for part in told if part), kind="number")
