@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,20 @@ def refusal(call, *arguments, **options):
     with pytest.raises(PostTxError) as caught:
         call(*arguments, **options)
     return caught.value
+
+
+def test_the_whole_cohort_is_listed_within_seconds_and_no_scan_is_opened(tmp_path, monkeypatch):
+    for number in range(1621):
+        make(tmp_path / f"BraTS-GLI-{number // 2:05d}-{100 + number % 2}")
+    opened = []
+    monkeypatch.setattr("builtins.open", lambda path, *_, **__: opened.append(path))
+    started = time.process_time()
+    cases = listed(tmp_path)
+    taken = time.process_time() - started
+    monkeypatch.undo()
+    assert len(cases) == 1621
+    assert opened == []
+    assert taken < 3
 
 
 def test_the_released_layout_is_read(tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 
 from posttx.auditing.appearance import Appearance, label_evidence, mask_findings, outside_findings
@@ -24,6 +26,7 @@ from posttx.grid import Grid, grid_of
 from posttx.nifti import Scratch, Volume, read_volume
 
 logger = logging.getLogger(__name__)
+READERS = 2
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,12 @@ class CaseAudit:
 
 
 def audit_case(task: AuditTask) -> CaseAudit:
-    """Audit one case; one volume at a time is in memory, and of those before it what lies inside the head.
+    """Audit one case; two volumes at a time are in memory, and of those before them what lies inside the head.
 
     Bad data never raises: what cannot be read becomes a finding, and the rest of the case is audited without it.
     """
-    audit, scratch = CaseAudit(), Scratch()
-    images = {}
-    for modality in MODALITIES:
-        if modality in task.files and (volume := _read(task, modality, audit, scratch)) is not None:
-            images[modality] = _audit_image(volume, task, modality, audit)
-    reference, grid = _audit_reference(task, audit, scratch)
+    audit = CaseAudit()
+    images, reference, grid = _audit_files(task, audit)
     usable = {name: image for name, image in images.items() if valid_affine(image.grid.affine)}
     known = grid if grid is not None and valid_affine(grid.affine) else None
     geometry = decide(task.cohort, task.case, task.geometry, usable, reference, known)
@@ -82,6 +81,34 @@ def audit_case(task: AuditTask) -> CaseAudit:
     return audit
 
 
+def _audit_files(task: AuditTask, audit: CaseAudit) -> tuple[dict[str, Image], Reference | None, Grid | None]:
+    """Read and measure every file of a case once, ``READERS`` at a time, and add their rows in fixed order.
+
+    Decompressing and numpy's passes leave the interpreter free, so that threads share the work.
+    """
+    scratches: SimpleQueue[Scratch] = SimpleQueue()
+    for _ in range(READERS):
+        scratches.put(Scratch())
+
+    def measured(function: Callable[..., Any], *names: str) -> tuple[CaseAudit, Any]:
+        part, scratch = CaseAudit(), scratches.get()
+        try:
+            return part, function(task, *names, part, scratch)
+        finally:
+            scratches.put(scratch)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        known = [name for name in MODALITIES if name in task.files]
+        jobs = [pool.submit(measured, _audit_image, name) for name in known]
+        last = pool.submit(measured, _audit_reference)
+        parts, found = zip(*[job.result() for job in (*jobs, last)], strict=True)
+    for part in parts:
+        audit.intensity += part.intensity
+        audit.findings += part.findings
+    images = {name: image for name, image in zip(known, found, strict=False) if image is not None}
+    return images, *found[-1]
+
+
 def _read(task: AuditTask, modality: str, audit: CaseAudit, scratch: Scratch) -> Volume | None:
     try:
         volume = read_volume(task.files[modality], scratch)
@@ -100,7 +127,10 @@ def _read(task: AuditTask, modality: str, audit: CaseAudit, scratch: Scratch) ->
     return volume
 
 
-def _audit_image(volume: Volume, task: AuditTask, modality: str, audit: CaseAudit) -> Image:
+def _audit_image(task: AuditTask, modality: str, audit: CaseAudit, scratch: Scratch) -> Image | None:
+    volume = _read(task, modality, audit, scratch)
+    if volume is None:
+        return None
     stats, inside, mask = summarise(volume.data, str(volume.header.get_data_dtype()))
     grid = grid_of(volume)
     audit.intensity.append(intensity_row(stats, task.cohort, task.case, modality))
