@@ -65,8 +65,8 @@ def blobs(volumes: list[int], centre: np.ndarray, rng: np.random.Generator) -> n
     return labels.reshape(GRID)
 
 
-def make_pairs(folder: Path, volumes: dict[str, list[int]], distinct: int) -> list[str]:
-    """Write ``distinct`` pairs and let every case of the cohort have one of them; return the case ids."""
+def make_pairs(folder: Path, volumes: dict[str, list[int]], distinct: int) -> None:
+    """Write ``distinct`` pairs and let every case of the cohort have one of them."""
     cases = sorted(volumes)
     chosen = cases[:: -(-len(cases) // distinct)]
     for number, case in enumerate(chosen):
@@ -79,7 +79,6 @@ def make_pairs(folder: Path, volumes: dict[str, list[int]], distinct: int) -> li
         (folder / name).mkdir()
         for number, case in enumerate(cases):
             (folder / name / f"{case}.nii.gz").symlink_to(folder / f"sources/{name}{number % len(chosen)}.nii.gz")
-    return cases
 
 
 def score_all(folder: Path, cohort: Path, cases: list[str], scheme: str, workers: int) -> None:
@@ -132,8 +131,9 @@ def main() -> None:
     if options.cases:
         volumes = {case: volumes[case] for case in sorted(volumes)[:: -(-len(volumes) // options.cases)]}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        cases = make_pairs(folder, volumes, min(options.distinct, len(volumes)))
+        folder, cases = Path(name), sorted(volumes)
+        # In a process too: a child's peak memory is never below what its parent held.
+        stage("make pairs", make_pairs, folder, volumes, min(options.distinct, len(volumes)))
         cohort = make_cohort(folder, cases, SHARDS)
         say(f"{len(cases)} cases, {min(options.distinct, len(volumes))} distinct pairs, {options.scheme}")
         stage("score", score_all, folder, cohort, cases, options.scheme, options.workers)

@@ -66,6 +66,30 @@ def test_somebodys_predictions_need_no_training(cohorts, tmp_path):
     assert run.jobs["gather_metrics"] == 1
 
 
+GPU_JOBS = {"train_fold", "validate_fold", "predict_shard"}
+
+
+@pytest.mark.parametrize("form", ["path", "sheet"])
+def test_references_alone_are_enough_to_score_predictions(tmp_path, form):
+    ids = brats_ids(4, first=500)
+    empty_cohort(tmp_path / "references", ids, ("seg",))
+    (tmp_path / "theirs").mkdir()
+    for case in ids:
+        (tmp_path / f"theirs/{case}.nii.gz").touch()
+    lines = [f"{case},references/{case}/{case}-seg.nii.gz" for case in ids]
+    (tmp_path / "sheet.csv").write_text("case,seg\n" + "\n".join(lines) + "\n")
+    settings = {
+        "cohorts": {"additional": {form: "references" if form == "path" else "sheet.csv", "use": "test"}},
+        "models": {"theirs": {"predictions": {"additional": "theirs"}}},
+        "shards": 4,
+    }
+    run = snakemake(tmp_path, "-n", config=settings)
+    assert run.returncode == 0, run.text
+    assert run.jobs["score_shard"] >= 1
+    assert run.jobs["gather_metrics"] == 1
+    assert not (GPU_JOBS | {"standardize_shard", "preprocess_dataset", "plan_experiment"}) & set(run.jobs)
+
+
 def test_counts_need_no_image(tmp_path):
     (tmp_path / "summary.json").write_text("{}")
     settings = {

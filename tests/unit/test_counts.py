@@ -29,14 +29,14 @@ def written(path, *entries):
 
 
 def only_failure(path, **options):
-    with pytest.raises(CasesFailedError) as raised:
-        rows_from_counts(path, REGIONS, **options)
-    (failure,) = raised.value.failures.values()
+    rows, failures = rows_from_counts(path, REGIONS, **options)
+    assert not rows
+    (failure,) = failures.values()
     return failure
 
 
 def test_counts_become_rows_with_everything_computed_again(tmp_path):
-    rows = rows_from_counts(written(tmp_path / "s.json", entry()), REGIONS, voxel_mm3=2.0)["BraTS-GLI-00005-100"]
+    rows = rows_from_counts(written(tmp_path / "s.json", entry()), REGIONS, voxel_mm3=2.0)[0]["BraTS-GLI-00005-100"]
     first, second = rows
     assert (first["patient"], first["timepoint"], first["region"], first["label"]) == (
         "BraTS-GLI-00005",
@@ -68,13 +68,13 @@ def test_keys_of_labels_and_regions_are_understood(key, labels):
 
 def test_composite_regions_are_taken_where_they_were_counted(tmp_path):
     path = written(tmp_path / "s.json", entry(**{"(1, 2)": counts(), "1": counts(), "2": counts()}))
-    rows = rows_from_counts(path, REGIONS)["BraTS-GLI-00005-100"]
+    rows = rows_from_counts(path, REGIONS)[0]["BraTS-GLI-00005-100"]
     assert [(row["region"], row["label"]) for row in rows] == [("NETC", 1), ("SNFH", 2), ("TC", None)]
 
 
 def test_old_files_without_some_keys_are_read(tmp_path):
     bare = {"TP": 5.0, "FP": 1, "FN": 2}
-    rows = rows_from_counts(written(tmp_path / "s.json", entry(**{"1": bare})), REGIONS)["BraTS-GLI-00005-100"]
+    rows = rows_from_counts(written(tmp_path / "s.json", entry(**{"1": bare})), REGIONS)[0]["BraTS-GLI-00005-100"]
     assert (rows[0]["n_ref"], rows[0]["n_pred"], rows[0]["tn"], rows[0]["dice"]) == (7, 6, None, 10 / 13)
 
 
@@ -102,15 +102,15 @@ def test_a_case_that_stands_twice_or_lacks_labels_or_a_brats_id_is_named_and_the
         entry("BraTS-GLI-00006-100", **{"1": counts()}),
         entry("nonsense"),
     )
-    with pytest.raises(CasesFailedError) as raised:
-        rows_from_counts(path, REGIONS)
-    assert {error.code for error in raised.value.failures.values()} == {"CNT003", "CNT005", "COH001"}
-    assert "SNFH" in str(raised.value)
+    rows, failures = rows_from_counts(path, REGIONS)
+    assert not rows
+    assert {error.code for error in failures.values()} == {"CNT003", "CNT005", "COH001"}
+    assert any("SNFH" in str(error) for error in failures.values())
 
 
 def test_people_come_from_the_cohort_where_there_is_one(tmp_path):
     path = written(tmp_path / "s.json", entry("scan7"))
-    assert rows_from_counts(path, REGIONS, people={"scan7": ("p", 3)})["scan7"][0]["timepoint"] == 3
+    assert rows_from_counts(path, REGIONS, people={"scan7": ("p", 3)})[0]["scan7"][0]["timepoint"] == 3
     assert only_failure(path, people={"scan8": ("p", 3)}).code == "CNT004"
 
 
@@ -142,10 +142,25 @@ def test_import_writes_the_table_and_a_file_per_case_and_clears_what_is_gone(tmp
     assert len(pd.read_parquet(outputs["metrics"].with_suffix(""))) == 2
 
 
+def test_refused_entries_are_named_together_and_the_other_cases_are_scored(tmp_path):
+    outputs = outputs_in(tmp_path)
+    ids = [f"BraTS-GLI-0000{number}-100" for number in (5, 6, 7)]
+    twice, strange = entry(ids[1]), entry(ids[2], **{"7": counts()})
+    path = written(tmp_path / "s.json", entry(ids[0]), twice, twice, strange)
+    with pytest.raises(CasesFailedError) as raised:
+        import_counts(path, None, outputs, "c", "m", REGIONS, 8)
+    assert {case: error.code for case, error in raised.value.failures.items()} == {ids[1]: "CNT003", ids[2]: "CNT005"}
+    assert all(case in str(raised.value) for case in ids[1:])
+    assert str(path) in str(raised.value)
+    assert set(pd.read_parquet(outputs["metrics"].with_suffix(""))["case"]) == {ids[0]}
+    assert not outputs["metrics"].exists()
+
+
 def test_published_counts_give_nnunets_own_dice(tmp_path, shared):
     path = shared / "data/published/summary.json"
-    rows = rows_from_counts(path, {"NETC": [1], "SNFH": [2], "ET": [3], "RC": [4], "WT": [1, 2, 3]})
+    rows, failures = rows_from_counts(path, {"NETC": [1], "SNFH": [2], "ET": [3], "RC": [4], "WT": [1, 2, 3]})
     entries = json.loads(path.read_text())["metric_per_case"]
+    assert not failures
     assert len(rows) == len(entries) == 271
     for one in entries:
         for row in rows[case_of(one, path)]:

@@ -54,14 +54,19 @@ CONFORMANCE = {
 }
 
 
+SCHEMES = ("brats2023", "brats2024", "brats2026")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("name", CONFORMANCE)
-def test_conformance_table(name):
-    reference, prediction, of_2023, of_2024, of_2026 = CONFORMANCE[name]
-    for scheme, (dice, distance) in {"brats2023": of_2023, "brats2024": of_2024, "brats2026": of_2026[:2]}.items():
-        row = columns(reference, prediction, scheme)
-        assert same(row["lesion_dice"], dice), scheme
-        assert same(row["lesion_hd95_mm"], distance), scheme
-    assert tuple(row[f"lesions_{name}"] for name in ("tp", "fp", "fn")) == of_2026[2:]
+def test_conformance_table(name, scheme):
+    reference, prediction, *expected = CONFORMANCE[name]
+    row = columns(reference, prediction, scheme)
+    dice, distance, *counts = expected[SCHEMES.index(scheme)]
+    assert same(row["lesion_dice"], dice)
+    assert same(row["lesion_hd95_mm"], distance)
+    if counts:
+        assert [row[f"lesions_{count}"] for count in ("tp", "fp", "fn")] == counts
 
 
 @pytest.mark.parametrize(
@@ -117,6 +122,104 @@ def test_random_volumes_score_as_the_slow_rules_say(scheme, case):
         for name, expected in ORACLES[scheme](reference, prediction, row["region"], spacing).items():
             value = row.get(name, math.nan)
             assert value == pytest.approx(expected, abs=1e-12, nan_ok=True), (row["region"], name)
+
+
+def corner_cases():
+    """Return name -> pair of label arrays at the edges of what can be scored."""
+    shape = (9, 11, 10)
+    empty, full = np.zeros(shape, np.uint8), np.full(shape, 3, np.uint8)
+    one, other = empty.copy(), empty.copy()
+    one[4, 4, 4] = other[4, 5, 4] = 3
+    corners, quarters = empty.copy(), np.ones(shape, np.uint8)
+    for place in np.ndindex(2, 2, 2):
+        corners[tuple(slice(-3, None) if last else slice(0, 3) for last in place)] = 1 + sum(place)
+    quarters[:5, :5], quarters[:5, 5:], quarters[5:, :5] = 2, 3, 4
+    return {
+        "empty in both": (empty, empty),
+        "empty reference": (empty, corners),
+        "empty prediction": (corners, empty),
+        "the same single voxel": (one, one),
+        "single voxels side by side": (one, other),
+        "single voxels far apart": (one, one[::-1, ::-1, ::-1]),
+        "lesions on the border": (corners, np.roll(corners, 1, 0)),
+        "all of the volume": (full, full),
+        "all labels touching": (quarters, np.roll(quarters, 2, 1)),
+    }
+
+
+CORNER_CASES = corner_cases()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("spacing", [MM, (1.0, 1.0, 2.5)], ids=["cubic", "anisotropic"])
+@pytest.mark.parametrize("name", CORNER_CASES)
+def test_corner_cases_score_as_the_slow_rules_say(name, spacing, scheme):
+    reference, prediction = CORNER_CASES[name]
+    for row in score_pair(reference, prediction, spacing, Scoring(REGIONS, scheme))["metrics"]:
+        for column, expected in ORACLES[scheme](reference, prediction, row["region"], spacing).items():
+            value = row.get(column, math.nan)
+            assert value == pytest.approx(expected, abs=1e-12, nan_ok=True), (row["region"], column)
+
+
+def by_region(reference, prediction, spacing, scheme, regions=None):
+    rows = score_pair(reference, prediction, spacing, Scoring(regions or REGIONS, scheme))["metrics"]
+    return {row["region"]: row for row in rows}
+
+
+def assert_rows_equal(mine, others, names):
+    for region, row in mine.items():
+        for name in names & set(row):
+            assert others[region][name] == pytest.approx(row[name], rel=1e-12, nan_ok=True), (region, name)
+
+
+WHOLE = {"tp", "n_ref", "n_pred", "dice", "iou", "hd95_mm", "nsd_0.5", "nsd_1.0"}
+LESION_WISE = {"lesion_dice", "lesion_hd95_mm", "lesions_ref", "lesions_pred", "lesions_tp", "lesions_fp", "lesions_fn"}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@given(case=cases())
+@settings(max_examples=8, deadline=None)
+def test_reference_and_prediction_can_change_places_in_what_is_symmetric(scheme, case):
+    reference, prediction, spacing = case
+    there = by_region(reference, prediction, spacing, scheme)
+    back = by_region(prediction, reference, spacing, scheme)
+    assert_rows_equal(there, back, {"tp", "tn", "dice", "iou", "hd95_mm", "nsd_0.5", "nsd_1.0"})
+    for region, row in there.items():
+        assert (row["fp"], row["precision"]) == pytest.approx((back[region]["fn"], back[region]["recall"]), nan_ok=True)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@given(case=cases(), order=st.permutations([1, 2, 3, 4]))
+@settings(max_examples=8, deadline=None)
+def test_integers_are_only_names(scheme, case, order):
+    reference, prediction, spacing = case
+    table = np.array([0, *order], np.uint8)
+    regions = {name: [order[label - 1] for label in labels] for name, labels in REGIONS.items()}
+    renamed = by_region(table[reference], table[prediction], spacing, scheme, regions)
+    assert_rows_equal(by_region(reference, prediction, spacing, scheme), renamed, WHOLE | LESION_WISE)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@given(case=cases(), pads=st.tuples(*[st.integers(0, 4)] * 6))
+@settings(max_examples=8, deadline=None)
+def test_scores_do_not_depend_on_the_place_in_the_volume(scheme, case, pads):
+    """The dilations end at the border of the volume, so each pair is given room for them first."""
+    (reference, prediction), spacing = (np.pad(labels, 6) for labels in case[:2]), case[2]
+    moved = [np.pad(labels, list(zip(pads[:3], pads[3:], strict=True))) for labels in (reference, prediction)]
+    here = by_region(reference, prediction, spacing, scheme)
+    assert_rows_equal(here, by_region(*moved, spacing, scheme), WHOLE | LESION_WISE)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@given(case=cases(), flips=st.integers(1, 7))
+@settings(max_examples=8, deadline=None)
+def test_mirrored_volumes_score_the_same(scheme, case, flips):
+    """Lesion-wise under 2023 alone: in 2024 and 2026 the numbers of lesions decide ties, as in those scorers."""
+    reference, prediction, spacing = case
+    steps = tuple(slice(None, None, -1 if flips >> axis & 1 else 1) for axis in range(3))
+    mirrored = by_region(reference[steps], prediction[steps], spacing, scheme)
+    names = WHOLE | LESION_WISE if scheme == "brats2023" else WHOLE
+    assert_rows_equal(by_region(reference, prediction, spacing, scheme), mirrored, names)
 
 
 @given(case=cases())

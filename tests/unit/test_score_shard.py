@@ -9,8 +9,9 @@ import pytest
 from gather_metrics import gather_metrics
 from posttx.cases import IMAGE_COLUMNS
 from posttx.errors import CasesFailedError, PostTxError
-from posttx.nifti import write_volume
+from posttx.nifti import read_volume, write_volume
 from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_table
+from posttx.scoring import evaluation
 from score_shard import score_shard
 
 REGIONS = {"NETC": [1], "SNFH": [2], "ET": [3], "RC": [4], "TC": [1, 3], "WT": [1, 2, 3]}
@@ -98,6 +99,13 @@ def test_all_models_of_a_shard_are_scored_and_listed(cohort):
         assert table[["hd95_mm", "lesion_dice", "lesion_nsd_1.0"]].notna().all().all()
         assert len(cohort.table(model, "confusion")) == len(CASES) * 25
         assert cohort.table(model, "lesions")["centroid_x_mm"].between(60, 92).all()
+
+
+def test_a_reference_is_read_once_for_all_models(cohort, monkeypatch):
+    read = []
+    monkeypatch.setattr(evaluation, "read_volume", lambda path: read.append(str(path)) or read_volume(path))
+    cohort.score()
+    assert len(read) == len(set(read)) == len(CASES) * 3
 
 
 def test_a_folder_of_cases_reads_as_one_table_that_fits_the_schema(cohort):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from posttx.errors import CasesFailedError
 from posttx.files import digest_of, sha256_of
 from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_rows, write_table
@@ -39,9 +40,10 @@ def import_counts(
 ) -> None:
     """Write metrics (all cases, and one file per case beside it), and lesions and confusion with no rows.
 
-    Counts know no lesions and no confusions: those tables are there so that what follows need not ask.
+    Counts know no lesions and no confusions: those tables are there so that what follows need not ask. Where entries of
+    the file are refused, the other cases get their files, and one error names all that were refused.
     """
-    by_case = rows_from_counts(counts, regions, voxel_mm3, people_of(cohort_table))
+    by_case, failures = rows_from_counts(counts, regions, voxel_mm3, people_of(cohort_table))
     who = {"cohort": cohort, "model": model}
     metadata = {
         "scheme": "counts",
@@ -58,6 +60,8 @@ def import_counts(
         written.add(path)
     for path in set(folder.glob("*/*.parquet")) - written:
         path.unlink()
+    if failures:
+        raise CasesFailedError(failures, len(by_case) + len(failures))
     table = pd.DataFrame([{**who, **row} for case in sorted(by_case) for row in by_case[case]])
     write_table(table.reindex(columns=list(CASE_METRICS.columns)), CASE_METRICS, outputs["metrics"], **metadata)
     for name, schema in (("lesions", LESIONS), ("confusion", CONFUSION), ("findings", FINDINGS)):

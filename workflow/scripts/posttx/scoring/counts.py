@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from posttx.cases import split_brats_id
-from posttx.errors import CasesFailedError, PostTxError
+from posttx.errors import PostTxError
 from posttx.scoring.metrics import overlap
 
 logger = logging.getLogger(__name__)
@@ -64,18 +64,17 @@ def rows_from_counts(
     regions: Mapping[str, Sequence[int]],
     voxel_mm3: float = 1.0,
     people: Mapping[str, tuple[str, int]] | None = None,
-) -> dict[str, list[dict[str, Any]]]:
-    """Return per case the metric rows (patient and timepoint in each) that a ``summary.json`` supports.
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, BaseException]]:
+    """Return per case the metric rows that a ``summary.json`` supports, and per case that it does not what is wrong.
 
-    Rows are given for the regions that the file counts, single labels as a rule: those of a composite region cannot be
-    derived from its labels' counts. Dice and its kin are computed again from the counts, NaN where undefined. Volumes
-    are voxels times ``voxel_mm3``: the file does not know voxel sizes. Patient and timepoint come from ``people``, or
-    else from the BraTS id. Every entry is tried; all problems stand in the one error raised.
+    Patient and timepoint stand in each row; they come from ``people``, or else from the BraTS id. Rows are given for
+    the regions that the file counts, single labels as a rule: those of a composite region cannot be derived from its
+    labels' counts. Dice and its kin are computed again from the counts, NaN where undefined. Volumes are voxels times
+    ``voxel_mm3``: the file does not know voxel sizes. A case that stands twice has no rows.
     """
     by_case: dict[str, list[dict[str, Any]]] = {}
     failures: dict[str, BaseException] = {}
-    entries = read_counts(path)
-    for number, entry in enumerate(entries):
+    for number, entry in enumerate(read_counts(path)):
         case = f"entry {number}"
         try:
             case = case_of(entry, path)
@@ -86,10 +85,8 @@ def rows_from_counts(
             by_case[case] = [{"case": case, "patient": patient, "timepoint": timepoint, **row} for row in rows]
         except PostTxError as error:
             failures[f"{case} ({number})" if case in failures else case] = error
-    failures |= _unequal(by_case, path)
-    if failures:
-        raise CasesFailedError(failures, len(entries))
-    return by_case
+    failures |= {case: error for case, error in _unequal(by_case, path).items() if case not in failures}
+    return {case: rows for case, rows in by_case.items() if case not in failures}, failures
 
 
 def _person(case: str, path: str | Path, people: Mapping[str, tuple[str, int]] | None) -> tuple[str, int]:
