@@ -101,8 +101,8 @@ def evaluation(config: Mapping[str, Any]) -> list[Paragraph]:
     beyond_counts = (
         "there are no distances and no lesions, for only counts were given."
         if counted
-        else "surface distances are taken in mm (95th percentile of the Hausdorff distance; normalised surface distance "
-        f"at {tolerances} mm); lesion-wise scores follow the scheme {config['evaluation']['scheme']}."
+        else "surface distances are taken in mm (95th percentile of the Hausdorff distance; normalised surface "
+        f"distance at {tolerances} mm); lesion-wise scores follow the scheme {config['evaluation']['scheme']}."
     )
     return [
         (
