@@ -97,12 +97,18 @@ def training(train: Mapping[str, Any]) -> list[Paragraph]:
 def evaluation(config: Mapping[str, Any]) -> list[Paragraph]:
     """Return (heading, text) of how segmentations were scored."""
     tolerances = " and ".join(f"{value:g}" for value in config["evaluation"]["surface_tolerance_mm"])
+    counted = all("counts" in model for model in config["models"].values())
+    beyond_counts = (
+        "there are no distances and no lesions, for only counts were given."
+        if counted
+        else "surface distances are taken in mm (95th percentile of the Hausdorff distance; normalised surface "
+        f"distance at {tolerances} mm); lesion-wise scores follow the scheme {config['evaluation']['scheme']}."
+    )
     return [
         (
             "Scores",
-            "Voxel counts per class and case give Dice, intersection over union, precision and recall; surface "
-            f"distances are taken in mm (95th percentile of the Hausdorff distance; normalised surface distance at "
-            f"{tolerances} mm); lesion-wise scores follow the scheme {config['evaluation']['scheme']}.",
+            "Voxel counts per class and case give Dice, intersection over union, precision and recall; "
+            f"{beyond_counts}",
         ),
         (
             "Intervals",
