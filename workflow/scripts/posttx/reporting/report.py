@@ -18,6 +18,7 @@ from markupsafe import Markup
 from posttx.analysis.interpretation_rules import RULES
 from posttx.files import replacing, write_text
 from posttx.reporting import report_parts as parts
+from posttx.reporting import report_splits
 from posttx.reporting.figures_cohort import MODALITY_NAMES
 from posttx.reporting.viewer import SECOND, looks
 
@@ -101,6 +102,7 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
         "label_scheme": config["labels"],
         "regions": regions,
         "data": parts.data(results, settings, colors),
+        "splits": report_splits.section(results),
         "methods": parts.methods_section(results, assets, settings, provenance),
         "blocks": blocks,
         "rules": [(rule.id, rule.title, rule.described) for rule in RULES.values()],
