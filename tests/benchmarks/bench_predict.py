@@ -82,7 +82,10 @@ def medians(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, t
 
 def compare(given: argparse.Namespace) -> int:
     """Time both on a shard and compare what they wrote; return 1 where a goal is missed."""
-    model = next(given.results.glob("nnunet/models/*/*/fold_0")).parent
+    folds = sorted(given.results.glob("nnunet/models/*/*/fold_0"))
+    if not folds:
+        sys.exit(f"no trained model lies below {given.results}: run `make demo` first")
+    model = folds[0].parent
     checkpoints = sorted(model.glob(f"fold_*/{FINAL}"))
     transforms = given.results / f"standardized/{given.cohort}/{given.shard}/transforms.parquet"
     table = pd.read_parquet(transforms)

@@ -134,8 +134,8 @@ start() {
 }
 
 # A process that has ended may wait for an init that does not collect it: that is no daemon any more.
-runs() {
-    [ "$(cat "/proc/$2/comm" 2>/dev/null)" = "$1" ] && ! grep -qs '^State:[[:space:]]*Z' "/proc/$2/status"
+alive() {
+    kill -0 "$1" 2>/dev/null && ! grep -qs '^State:[[:space:]]*Z' "/proc/$1/status"
 }
 
 # Fails where a daemon outlives its end.
@@ -145,17 +145,17 @@ stop() {
     for daemon in slurmd slurmctld munged; do
         pid=$(cat "$BASE/run/$daemon.pid" 2>/dev/null) || continue
         # The number in an old file may be somebody else's process by now.
-        runs "$daemon" "$pid" || continue
+        [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$daemon" ] || continue
         kill "$pid" 2>/dev/null || continue
         for _ in $(seq 150); do
-            runs "$daemon" "$pid" || break
+            alive "$pid" || break
             sleep 0.1
         done
-        if runs "$daemon" "$pid"; then
+        if alive "$pid"; then
             kill -9 "$pid" 2>/dev/null || true
             sleep 0.5
         fi
-        if runs "$daemon" "$pid"; then
+        if alive "$pid"; then
             say "$daemon (process $pid) does not stop"
             left=1
         fi
