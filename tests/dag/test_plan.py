@@ -111,6 +111,17 @@ def test_a_cohort_without_references_is_predicted(cohorts, tmp_path):
     assert run.jobs["predict_shard"] >= 1
 
 
+def test_uncertainty_is_asked_for_where_an_ensemble_predicts(cohorts, tmp_path):
+    shown = ("-n", "-p", "--workflow-profile", "none")
+    run = snakemake(tmp_path, *shown, config=config(cohorts))
+    assert "--uncertainty= --checkpoints" in run.text
+    asked = {"nnunet": {"train": TRAIN["nnunet"]["train"] | {"uncertainty": True}}}
+    run = snakemake(tmp_path, *shown, config=config(cohorts, models=asked))
+    assert run.returncode == 0, run.text
+    assert "--uncertainty=results/uncertainty/additional/nnunet/" in run.text
+    assert "results/uncertainty/training" not in run.text
+
+
 @pytest.mark.parametrize("profile", ["default", "gpu", "slurm"])
 def test_profiles_plan(cohorts, tmp_path, profile):
     run = snakemake(tmp_path, "-n", "--workflow-profile", f"profiles/{profile}", config=config(cohorts))

@@ -92,6 +92,20 @@ def test_folds_are_grouped_by_patient_and_cover_the_cohort(results):
         assert sorted(split["train"] + split["val"]) == sorted(table.index)
 
 
+def test_the_folds_are_proven_in_tables_and_report(results):
+    folds = pd.read_parquet(results / "tables/folds.parquet")
+    ours = folds[folds["split"] == "by patient"]
+    assert len(ours) == 5
+    assert ours[["shared_patients", "leaked_cases"]].eq(0).all().all()
+    assert folds.groupby("split")["held_out_cases"].sum().eq(len(cases_of(results, "training"))).all()
+    assert len(pd.read_csv(results / "tables/splits.csv")) == len(cases_of(results, "training"))
+    assert "Folds by patient" in (results / "report/index.html").read_text()
+
+
+def test_no_probabilities_are_kept(results):
+    assert not list(results.rglob("*.npz"))
+
+
 def test_five_folds_were_trained_by_nnunet(results):
     folds = sorted(results.glob("nnunet/models/*/PostTxTrainer__*/fold_*/checkpoint_final.pth"))
     assert len(folds) == 5

@@ -133,8 +133,14 @@ start() {
     exit 1
 }
 
+# A process that has ended may wait for an init that does not collect it: that is no daemon any more.
+alive() {
+    kill -0 "$1" 2>/dev/null && ! grep -qs '^State:[[:space:]]*Z' "/proc/$1/status"
+}
+
+# Fails where a daemon outlives its end.
 stop() {
-    local daemon pid link _
+    local daemon pid link _ left=0
     [ ! -S "$BASE/run/munge.sock" ] || timeout 20 scancel --quiet --user=root 2>/dev/null || true
     for daemon in slurmd slurmctld munged; do
         pid=$(cat "$BASE/run/$daemon.pid" 2>/dev/null) || continue
@@ -142,21 +148,30 @@ stop() {
         [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$daemon" ] || continue
         kill "$pid" 2>/dev/null || continue
         for _ in $(seq 150); do
-            kill -0 "$pid" 2>/dev/null || break
+            alive "$pid" || break
             sleep 0.1
         done
-        kill -9 "$pid" 2>/dev/null || true
+        if alive "$pid"; then
+            kill -9 "$pid" 2>/dev/null || true
+            sleep 0.5
+        fi
+        if alive "$pid"; then
+            say "$daemon (process $pid) does not stop"
+            left=1
+        fi
     done
     for link in "${LINKS[@]}"; do
         [ "$(readlink "/etc/slurm/$link")" != "$BASE/etc/$link" ] || rm -f "/etc/slurm/$link"
     done
+    return "$left"
 }
 
 run() {
     check_machine
     # Bash leaves EXIT out where a signal ends it.
     trap 'exit 143' TERM HUP
-    trap stop EXIT
+    # A test that passed and left a daemon has failed.
+    trap 'stop || exit 1' EXIT
     start
     # SLURM's clients look into /etc/slurm; a SLURM_CONF of the caller would lead them elsewhere.
     env -u SLURM_CONF POSTTX_SLURM=1 "$@"

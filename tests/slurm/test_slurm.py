@@ -33,7 +33,7 @@ CONFIG = {
         "training": {"phantom": {"cases": 10, "seed": 1, "spacing": 5.0}, "use": "train"},
         "additional": {"phantom": {"cases": 2, "seed": 2, "spacing": 5.0}, "use": "test"},
     },
-    "shards": 2,
+    "shards": 1,
     "standardize": {"spacing": 5.0},
     "models": {
         "nnunet": {
@@ -196,6 +196,14 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen, log: Path
         assert process.poll() is None, log.read_text()[-6000:]
         assert time.monotonic() < deadline, log.read_text()[-6000:]
         time.sleep(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leave_nothing_behind() -> Iterator[None]:
+    """Let a SIGTERM, as from an expired `timeout`, end the tests as Ctrl-C does: with everything they started."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="module")

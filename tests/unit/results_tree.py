@@ -16,6 +16,7 @@ from posttx.analysis.tables import make_tables
 from posttx.cases import MODALITIES
 from posttx.files import write_json, write_parquet
 from posttx.labels import load_scheme
+from posttx.networks.splits import splits_of
 from posttx.reporting.palettes import region_colors
 from posttx.schemas import CASE_METRICS, LESIONS, checked
 
@@ -245,11 +246,25 @@ def write_training(results: Path, folder: str, folds: int = 5, epochs: int = 8) 
             for epoch in range(epochs)
         ]  # fmt: skip
         (path / "progress.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_folds(results, folds)
     checkpoints = [results / folder / f"fold_{fold}/checkpoint_final.pth" for fold in range(folds)]
     figures = results / "figures/training/nnunet"
     draw_training(
         checkpoints, results / "nnunet/plans.json", "3d_fullres", figures / "curves.svg", figures / "network.svg"
     )
+
+
+def write_folds(results: Path, folds: int) -> None:
+    """Write folds by patient of twelve cases and their tables, as the rules do."""
+    from describe_splits import describe_splits
+
+    cases = cohort_table("training", 12)[["case", "patient"]]
+    cases["fold"] = cases["patient"].factorize()[0] % folds
+    for label, name in NAMES.items():
+        cases[f"volume_{name}"] = [float(1000 * (i % (label + 1))) for i in range(len(cases))]
+    write_parquet(cases, results / "tables/splits.parquet")
+    write_json(results / "nnunet/splits_final.json", splits_of(dict(zip(cases["case"], cases["fold"], strict=True))))
+    describe_splits(results / "tables/splits.parquet", results / "nnunet/splits_final.json", results / "tables")
 
 
 def write_results(results: Path) -> dict[str, Any]:

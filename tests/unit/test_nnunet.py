@@ -7,50 +7,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from published_plan import CHANNELS, LABELS, plans
 
 from check_plan import check_plan
 from customize_plan import customize
 from mark_preprocessed import mark
+from posttx.configuration import PLANNERS
 from posttx.errors import PostTxError
 from posttx.files import read_json, write_json
 from posttx.networks.nnunet import compare_plan, customize_plan, dataset_json, preprocessed_digest, training_stamp
 from write_dataset import write_dataset
-
-LABELS = {"NETC": 1, "SNFH": 2, "ET": 3, "RC": 4}
-CHANNELS = ["t1n", "t1c", "t2w", "t2f"]
-
-
-def plans(tmp_path: Path, shape: tuple[int, int, int], planner: str = "ExperimentPlanner") -> dict[str, Any]:
-    """Let nnU-Net plan for 1,350 cases with this median crop at 1 mm."""
-    from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiments
-
-    name = "Dataset501_BraTSPostTx"
-    write_json(
-        tmp_path / "raw" / name / "dataset.json",
-        {
-            "channel_names": dict(enumerate(CHANNELS)),
-            "labels": {"background": 0, **LABELS},
-            "numTraining": 1350,
-            "file_ending": ".nii.gz",
-            "overwrite_image_reader_writer": "NibabelIO",
-            "dataset": {"a": {"images": ["a.nii.gz"], "label": "b.nii.gz"}},
-        },
-    )
-    intensities = {"max": 1, "mean": 0, "median": 0, "min": 0, "percentile_00_5": 0, "percentile_99_5": 1, "std": 1}
-    write_json(
-        tmp_path / "preprocessed" / name / "dataset_fingerprint.json",
-        {
-            "spacings": [[1.0, 1.0, 1.0]] * 3,
-            "shapes_after_crop": [list(shape)] * 3,
-            "foreground_intensity_properties_per_channel": {str(index): intensities for index in range(4)},
-            "median_relative_size_after_cropping": 0.47,
-        },
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        for key in ("raw", "preprocessed", "results"):
-            patch.setenv(f"nnUNet_{key}", str(tmp_path / key))
-        identifier = plan_experiments([501], planner, overwrite_plans_name="nnUNetPlans")
-    return read_json(tmp_path / "preprocessed" / name / f"{identifier}.json")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +30,16 @@ def test_planner_finds_the_published_network(published_plans: dict[str, Any]) ->
     assert all(row["equal"] for row in compared.values()), compared
     assert compared["patch_size"]["planned"] == [128, 160, 112]
     assert compared["strides"]["planned"][-1] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("kind", ["resenc_m", "resenc_l"])
+def test_residual_encoders_are_planned_and_told_from_the_published_network(tmp_path: Path, kind: str) -> None:
+    planned = plans(tmp_path, (142, 175, 136), PLANNERS[kind][0])
+    assert "ResidualEncoderUNet" in planned["configurations"]["3d_fullres"]["architecture"]["network_class_name"]
+    compared = {row["property"]: row for row in compare_plan(planned)}
+    assert not all(row["equal"] for row in compared.values())
+    changed = customize_plan(planned, "3d_fullres", {"batch_size": 5})
+    assert changed["configurations"]["3d_fullres"]["batch_size"] == 5
 
 
 def test_another_plan_is_told_by_each_difference(published_plans: dict[str, Any]) -> None:

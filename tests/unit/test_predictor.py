@@ -1,8 +1,11 @@
 """The ensemble's segmentations: those of nnU-Net's own predictor, kept under a stamp, back on the original grid."""
 
 import shutil
+import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +18,10 @@ import restore_shard
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.files import read_json, write_json
 from posttx.grid import Grid, grid_columns, standard_grid
+from posttx.networks import predictor
 from posttx.networks.checkpoints import FINAL, write_checkpoint
 from posttx.networks.nnunet import image_name
+from posttx.networks.predictions import Target, Votes
 from posttx.networks.predictor import Ensemble, load_ensemble
 from posttx.nifti import read_volume, write_volume
 
@@ -112,12 +117,12 @@ def predict(shard: Path, model: Path, folder: Path, mirroring: bool = False) -> 
 def test_same_result_as_nnunet(model: Path, shard: Path, tmp_path: Path, mirroring: bool) -> None:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    predictor = nnUNetPredictor(use_mirroring=mirroring, device=torch.device("cpu"), allow_tqdm=False)
-    predictor.initialize_from_trained_model_folder(str(model), tuple(range(FOLDS)))
+    theirs_predictor = nnUNetPredictor(use_mirroring=mirroring, device=torch.device("cpu"), allow_tqdm=False)
+    theirs_predictor.initialize_from_trained_model_folder(str(model), tuple(range(FOLDS)))
     case = tiny.CASES[0]
     names = [[str(shard.parent / "images" / image_name(case, channel)) for channel in range(4)]]
     (tmp_path / "theirs").mkdir()
-    predictor.predict_from_files_sequential(names, [str(tmp_path / "theirs" / case)], False, True, None)
+    theirs_predictor.predict_from_files_sequential(names, [str(tmp_path / "theirs" / case)], False, True, None)
     theirs = read_volume(tmp_path / "theirs" / f"{case}.nii.gz").data
     ours = read_volume(predict(shard, model, tmp_path / "ours", mirroring) / f"{case}.nii.gz").data
     assert len(np.unique(theirs)) == 3
@@ -145,8 +150,8 @@ def test_restart_predicts_only_what_is_missing(
 ) -> None:
     folder = predict(shard, model, tmp_path / "out")
     done: list[int] = []
-    segment = Ensemble.segment
-    monkeypatch.setattr(Ensemble, "segment", lambda self, volumes: done.append(1) or segment(self, volumes))
+    finish = Ensemble.finish
+    monkeypatch.setattr(Ensemble, "finish", lambda self, *case: done.append(1) or finish(self, *case))
     (folder / f"{NEW}.nii.gz").unlink()
     (folder / "gone.nii.gz").write_bytes(b"")
     (folder / "_cases.tsv").unlink()
@@ -154,6 +159,8 @@ def test_restart_predicts_only_what_is_missing(
     assert len(done) == 1
     assert not (folder / "gone.nii.gz").exists()
     assert (folder / "_cases.tsv").is_file()
+    predict(shard, model, folder)
+    assert len(done) == 1
     # Another image, another mirroring: the stamp no longer agrees.
     predict(shard, model, folder, mirroring=True)
     assert len(done) == 3
@@ -196,6 +203,163 @@ def test_batches_do_not_change_the_result(model: Path, shard: Path) -> None:
     ensemble.batch = 1
     assert torch.allclose(ensemble.logits(data), together, atol=1e-4)
     assert together.shape == (3, *data.shape[1:])
+
+
+def test_logits_on_the_plans_grid_are_not_resampled(model: Path, shard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble, _ = load_ensemble(checkpoints(model), "cpu", False)
+    data, properties = ensemble.prepare([read_volume(shard.parent / "images" / image_name(NEW, c)) for c in range(4)])
+    logits = ensemble.logits(data)
+    expected = predictor.convert_predicted_logits_to_segmentation_with_correct_shape(
+        logits, ensemble.plans, ensemble.configuration, ensemble.plans.get_label_manager(ensemble.dataset), properties
+    )
+    resampled: list[int] = []
+    convert = predictor.convert_predicted_logits_to_segmentation_with_correct_shape
+    name = "convert_predicted_logits_to_segmentation_with_correct_shape"
+    monkeypatch.setattr(predictor, name, lambda *a, **k: resampled.append(1) or convert(*a, **k))
+    label_map = ensemble.label_map(logits, properties)
+    assert resampled == []
+    assert label_map.dtype == np.uint8
+    assert label_map.flags.f_contiguous
+    assert np.array_equal(label_map, expected.transpose(2, 1, 0))
+    properties["shape_after_cropping_and_before_resampling"] = [2 * edge for edge in logits.shape[1:]]
+    properties["bbox_used_for_cropping"] = [[0, 2 * edge] for edge in logits.shape[1:]]
+    properties["shape_before_cropping"] = [2 * edge for edge in logits.shape[1:]]
+    properties["spacing"] = [0.5] * 3
+    assert ensemble.label_map(logits, properties).shape == tuple(2 * edge for edge in reversed(logits.shape[1:]))
+    assert resampled == [1]
+
+
+def test_votes_of_the_folds(model: Path, shard: Path) -> None:
+    ensemble, _ = load_ensemble(checkpoints(model), "cpu", False)
+    data, properties = ensemble.prepare([read_volume(shard.parent / "images" / image_name(NEW, c)) for c in range(4)])
+    label_map, dissent = ensemble.finish_with_votes(data, properties)
+    # The folds' logits are added up in another order.
+    assert np.mean(label_map == ensemble.finish(data, properties)) >= 0.9999
+    alone = [load_ensemble([path], "cpu", False)[0].finish(data, properties) for path in checkpoints(model)]
+    assert np.array_equal(dissent, sum((one != label_map).astype(np.uint8) for one in alone))
+    assert dissent.any()
+
+
+def test_disagreement_by_hand() -> None:
+    label_map = np.array([0, 0, 1, 1, 2], np.uint8)
+    dissent = np.array([0, 1, 0, 2, 0], np.uint8)
+    assert Votes(dissent, 4).disagreement(label_map) == 3 / 16
+    assert Votes(dissent * 0, 4).disagreement(label_map) == 0
+    assert np.isnan(Votes(dissent * 0, 4).disagreement(label_map * 0))
+
+
+def test_uncertainty_is_written_beside_the_predictions_and_kept(
+    model: Path, shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, votes = predict(shard, model, tmp_path / "out"), tmp_path / "uncertainty" / "000"
+    done: list[int] = []
+    finish = Ensemble.finish_with_votes
+    monkeypatch.setattr(Ensemble, "finish_with_votes", lambda self, *case: done.append(1) or finish(self, *case))
+    for expected in (2, 2):
+        # The predictions stand, the maps do not; then both.
+        script.predict_shard(shard, checkpoints(model), folder / "_cases.tsv", "cpu", False, votes)
+        assert len(done) == expected
+    table = pd.read_csv(votes / "_disagreement.tsv", sep="\t").set_index("case")["disagreement"]
+    assert list(table.index) == [tiny.CASES[0], NEW]
+    assert table.between(0, 1).all()
+    label_map, dissent = (read_volume(path / f"{NEW}.nii.gz") for path in (folder, votes))
+    assert dissent.orientation == label_map.orientation == "PSR"
+    assert dissent.data.max() <= FOLDS
+    assert table[NEW] == pytest.approx(Votes(dissent.data, FOLDS).disagreement(label_map.data))
+    assert sorted(path.name for path in folder.glob("*.nii.gz")) == sorted(path.name for path in votes.glob("*.nii.gz"))
+
+
+def test_never_more_than_two_cases_in_memory(
+    model: Path, shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pd.read_parquet(shard)
+    six = [tiny.CASES[0], *(f"BraTS-GLI-0001{number}-100" for number in range(5))]
+    for case in six[1:]:
+        for channel in range(4):
+            source = shard.parent / "images" / image_name(tiny.CASES[0], channel)
+            shutil.copyfile(source, shard.parent / "images" / image_name(case, channel))
+    first = rows[rows["case"] == tiny.CASES[0]]
+    pd.concat([first.assign(case=case) for case in six]).to_parquet(shard)
+    alive: set[int] = set()
+    most: list[int] = []
+    prepare, write = Ensemble.prepare, Target.write
+
+    def counted(self: Ensemble, volumes: object) -> object:
+        data, properties = prepare(self, volumes)
+        alive.add(id(properties))
+        weakref.finalize(data, alive.discard, id(properties))
+        most.append(len(alive))
+        return data, properties
+
+    def slowly(*case: Any) -> None:
+        time.sleep(0.2)
+        write(*case)
+
+    monkeypatch.setattr(Ensemble, "prepare", counted)
+    monkeypatch.setattr(Target, "write", slowly)
+    predict(shard, model, tmp_path / "out")
+    assert len(most) == 6
+    assert max(most) == 2
+
+
+def counting_backend(programs: list[int]):
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> object:
+        programs.append(1)
+        return graph.forward
+
+    return backend
+
+
+def test_compiled_networks_share_one_program(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for CUDA's compiler: what is tested is how often it is asked, and that results stay."""
+    ensemble, _ = load_ensemble(checkpoints(model), "cpu", False)
+    data = torch.randn(4, 24, 20, 16)
+    expected = ensemble.logits(data)
+    programs: list[int] = []
+    compile_network = torch.compile
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", lambda network: compile_network(network, backend=counting_backend(programs)))
+    compiled = predictor.compiled(ensemble)
+    made = len(programs)
+    assert made >= 1
+    assert torch.allclose(compiled.logits(data), expected, atol=1e-4)
+    assert torch.allclose(compiled.logits(data[:, :17]), ensemble.logits(data[:, :17]), atol=1e-4)
+    assert len(programs) == made
+
+
+def test_networks_that_cannot_be_compiled_are_used_as_they_are(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> object:
+        raise RuntimeError("no C compiler")
+
+    ensemble, _ = load_ensemble(checkpoints(model), "cpu", False)
+    compile_network = torch.compile
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", lambda network: compile_network(network, backend=backend))
+    assert predictor.compiled(ensemble) is ensemble
+    assert "cannot be compiled" in caplog.text
+
+
+@pytest.mark.parametrize(("given", "wanted"), [({}, True), ({"nnUNet_compile": "f"}, False)])
+def test_nnunets_own_switch_turns_compiling_off(given: dict[str, str], wanted: bool) -> None:
+    assert predictor.wants_compiling(given) is wanted
+
+
+def test_memory_of_the_device_runs_out(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for a small GPU: batches are halved until they fit, and the result is the same."""
+    ensemble, _ = load_ensemble(checkpoints(model), "cpu", True)
+    data = torch.randn(4, 20, 20, 16)
+    expected, mean = ensemble.logits(data), Ensemble._mean
+
+    def small(self: Ensemble, networks: object, images: torch.Tensor) -> torch.Tensor:
+        if len(images) > 2:
+            raise torch.cuda.OutOfMemoryError
+        return mean(self, networks, images)
+
+    monkeypatch.setattr(Ensemble, "_mean", small)
+    assert torch.allclose(ensemble.logits(data), expected, atol=1e-4)
+    assert ensemble.batch == 2
 
 
 def test_image_smaller_than_the_patch(model: Path) -> None:

@@ -136,6 +136,14 @@ def test_methods_come_from_the_plans_and_the_configuration(page):
     assert "percentiles 1 and 99" in page.text
 
 
+def test_folds_are_proven_and_set_against_the_default_split(page):
+    assert "3.4 Folds by patient" in page.text
+    assert "0 of 12 held-out scans have another scan of their patient in training" in page.text
+    assert "nnU-Net's default split of the same scans: " in page.text
+    assert "Patients across each fold's border" in page.text
+    assert "What each fold holds out" in page.text
+
+
 def test_texts_of_the_data_stay_text(results, tmp_path):
     root, settings = results
     evil = '<script>alert("1")</script>'

@@ -293,3 +293,22 @@ def test_other_tolerances_get_columns_of_their_own_after_the_contracts(cohort):
     assert list(table.columns)[-2:] == ["nsd_2.5", "lesion_nsd_2.5"]
     assert table["nsd_0.5"].isna().all()
     assert table["nsd_2.5"].ge(table["nsd_1.0"]).all()
+
+
+def test_the_folds_disagreement_becomes_a_column_of_the_metrics(cohort, tmp_path):
+    cohort.score()
+    shards = pd.read_parquet(cohort.results / "cohorts/c.parquet").set_index("case")["shard"]
+    shares = {CASES[0]: "0.25", CASES[1]: "", CASES[2]: "0.5"}
+    for shard, cases in shards.groupby(shards):
+        folder = tmp_path / "votes" / shard
+        folder.mkdir(parents=True)
+        lines = ["case\tdisagreement", *(f"{case}\t{shares[case]}" for case in cases.index)]
+        (folder / "_disagreement.tsv").write_text("\n".join(lines) + "\n")
+    without = read_table(cohort.gather()["metrics"], CASE_METRICS)
+    table = read_table(cohort.gather(uncertainty=tmp_path / "votes")["metrics"], CASE_METRICS)
+    assert list(table.columns) == [*without.columns, "disagreement"]
+    assert table.groupby("case")["disagreement"].nunique().to_dict() == {CASES[0]: 1, CASES[1]: 0, CASES[2]: 1}
+    assert table.set_index("case").loc[CASES[2], "disagreement"].eq(0.5).all()
+    (folder / "_disagreement.tsv").write_text("case\tdisagreement\n")
+    with pytest.raises(PostTxError, match="disagreement of the folds on a case is not known"):
+        cohort.gather(uncertainty=tmp_path / "votes")

@@ -9,10 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from describe_splits import describe_splits
 from posttx.cases import split_brats_id
 from posttx.errors import PostTxError
 from posttx.files import read_json, write_json
-from posttx.networks.splits import assign_folds, check_splits, default_splits, leaked_cases, leaked_share, splits_of
+from posttx.networks.splits import (
+    assign_folds,
+    check_splits,
+    default_splits,
+    fold_table,
+    leaked_cases,
+    leaked_share,
+    splits_of,
+)
+from posttx.reporting import report_splits
 from write_splits import split_table, write_splits
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
@@ -139,3 +149,46 @@ def test_case_without_label_rows_counts_as_empty() -> None:
     labels = pd.DataFrame({"case": ["c000-0"], "name": ["A"], "label": [1], "volume_mm3": [5.0]})
     table = split_table(cases, labels, 2, 1)
     assert table["volume_A"].tolist() == [5.0, 0.0, 0.0, 0.0]
+
+
+def test_fold_table_by_hand() -> None:
+    cases = pd.DataFrame({"case": ["a1", "a2", "b1", "c1"], "patient": ["a", "a", "b", "c"]})
+    cases["volume_X"], cases["volume_Y"] = [10.0, 0.0, 5.0, 0.0], [0.0, 0.0, 0.0, 7.0]
+    ours = [{"train": ["a1", "a2"], "val": ["b1", "c1"]}, {"train": ["b1", "c1"], "val": ["a1", "a2"]}]
+    blind = [{"train": ["a1", "b1"], "val": ["a2", "c1"]}, {"train": ["a2", "c1"], "val": ["a1", "b1"]}]
+    table = fold_table({"ours": ours, "blind": blind}, cases).set_index(["split", "fold"])
+    assert table.loc[("ours", 0)].to_dict() == {
+        "train_cases": 2, "held_out_cases": 2, "held_out_patients": 2, "shared_patients": 0, "leaked_cases": 0,
+        "present_X": 1, "volume_X": 5.0, "present_Y": 1, "volume_Y": 7.0,
+    }  # fmt: skip
+    assert table.loc["ours", "leaked_cases"].tolist() == [0, 0]
+    assert table.loc["blind", "shared_patients"].tolist() == [1, 1]
+    assert table.loc[("blind", 1), "volume_X"] == 15.0
+    assert fold_table({}, cases).empty
+
+
+def test_published_leak_reaches_table_and_report(tmp_path: Path) -> None:
+    cases, volumes = published()
+    folds = assign_folds(cases, volumes, 5, 20240501)
+    table = cases.join(volumes.add_prefix("volume_"), on="case").assign(fold=cases["case"].map(folds))
+    table.to_parquet(tmp_path / "splits.parquet")
+    write_json(tmp_path / "splits_final.json", splits_of(folds))
+    describe_splits(tmp_path / "splits.parquet", tmp_path / "splits_final.json", tmp_path / "tables")
+    assert len(pd.read_csv(tmp_path / "tables" / "splits.csv")) == 1350
+    section = report_splits.section(tmp_path)
+    assert section["proof"] == "0 of 1,350 held-out scans have another scan of their patient in training"
+    assert section["default"].endswith("(79.8 %) have another scan of their patient in training")
+    assert [row[5].text for row in section["border"].rows[:5]] == ["0"] * 5
+    assert len(section["balance"].rows) == 5
+    assert report_splits.section(tmp_path / "nowhere") == {}
+
+
+def test_default_split_of_too_few_cases_is_left_out(tmp_path: Path) -> None:
+    table = pd.DataFrame({"case": ["a", "b"], "patient": ["p", "q"], "fold": [0, 1], "volume_X": [1.0, 0.0]})
+    table.to_parquet(tmp_path / "splits.parquet")
+    folds = [*splits_of({"a": 0, "b": 1}), {"train": ["a", "b"], "val": []}]
+    write_json(tmp_path / "splits_final.json", folds)
+    describe_splits(tmp_path / "splits.parquet", tmp_path / "splits_final.json", tmp_path / "tables")
+    section = report_splits.section(tmp_path)
+    assert section["default"] == ""
+    assert section["balance"].rows[2][2].text == "0"

@@ -55,6 +55,16 @@ def checkpoint_minutes(wildcards):
     return str(trained_as(wildcards)["checkpoint_minutes"])
 
 
+def uncertainty_folder(wildcards):
+    """Return where the disagreement of a model's folds on a shard goes; nothing where it is not asked for."""
+    wanted = wildcards.model in TRAINED and TRAINED[wildcards.model]["uncertainty"]
+    # Out of fold there is one network per case, and nobody to disagree with.
+    if not wanted or wildcards.cohort not in PREDICTED_COHORTS:
+        return ""
+    folder = f"results/uncertainty/{wildcards.cohort}/{wildcards.model}"
+    return f"{folder}/{wildcards.shard}" if hasattr(wildcards, "shard") else folder
+
+
 def planner_of(wildcards):
     """Return the class name of the planner behind a plans identifier."""
     return configuration.PLANNERS[PLANS[wildcards.plans]["planner"]][0]

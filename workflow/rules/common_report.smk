@@ -50,6 +50,7 @@ def report_inputs(wildcards):
         paths.append(f"<results>/tables/{cohort}/{model}/summary.parquet")
         paths.append(f"<results>/figures/{cohort}/{model}/dice.svg")
     paths += [f"<results>/figures/{cohort}/{model}/worst.png" for cohort, model in pictured]
+    paths += ["<results>/tables/folds.parquet", "<results>/tables/splits.csv"] if TRAINED else []
     for model in TRAINED:
         paths.append(f"<results>/figures/training/{model}/curves.svg")
         paths.append(f"<results>/nnunet/preprocessed/{DATASET}/{plans_name(model)}.json")

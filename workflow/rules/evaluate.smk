@@ -44,7 +44,7 @@ rule gather_metrics:
     input:
         cohort="<results>/cohorts/{cohort}.parquet",
         scored=scored_shards_of,
-        code=code_of("gather_metrics.py", "posttx/schemas.py", "posttx/scoring/sources.py"),
+        code=code_of("gather_metrics.py", "posttx/schemas.py", "posttx/scoring/sources.py", "posttx/shard_files.py"),
     output:
         metrics="<results>/metrics/{cohort}/{model}.parquet",
         lesions="<results>/lesions/{cohort}/{model}.parquet",
@@ -65,6 +65,7 @@ rule gather_metrics:
     params:
         regions=SCHEME.scoring(),
         folder=foreign_folder_of,
+        uncertainty=uncertainty_folder,
     message:
         "Gathering the scores of {wildcards.model} on {wildcards.cohort}."
     script:

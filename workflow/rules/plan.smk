@@ -1,4 +1,4 @@
-"""nnU-Net's plan with the config's changes, and how it differs from the published one."""
+"""nnU-Net's plan with the config's changes, and how plan and folds differ from the published and the default ones."""
 
 
 rule plan_experiment:
@@ -57,3 +57,29 @@ rule check_plan:
         "Comparing {wildcards.plans} with the published plan."
     script:
         "../scripts/check_plan.py"
+
+
+rule describe_splits:
+    """Tell what every fold separates and holds out, and what nnU-Net's default split would have leaked."""
+    input:
+        table="<results>/tables/splits.parquet",
+        splits="<preprocessed>/splits_final.json",
+        code=code_of("describe_splits.py", "posttx/networks/splits.py"),
+    output:
+        multiext("<results>/tables/folds", ".parquet", ".csv"),
+        "<results>/tables/splits.csv",
+    log:
+        "<logs>/describe_splits.log",
+    benchmark:
+        "<benchmarks>/describe_splits.tsv"
+    conda:
+        "../../envs/nnunet.yaml"
+    resources:
+        mem_mb=1_000,
+        runtime=10,
+    params:
+        folder=subpath(output[0], parent=True),
+    message:
+        "Comparing the folds with nnU-Net's default split."
+    script:
+        "../scripts/describe_splits.py"

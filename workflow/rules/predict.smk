@@ -54,6 +54,7 @@ rule predict_shard:
         device=train_device,
     params:
         mirroring=train_setting("mirroring"),
+        uncertainty=uncertainty_folder,
         version=versions.PREDICT,
     message:
         "Predicting shard {wildcards.shard} of {wildcards.cohort} with {wildcards.model}."
@@ -65,5 +66,5 @@ rule predict_shard:
         exec python "$POSTTX_WORKFLOW/scripts/with_gpu.py" --device {resources.device} --gpus {resources.gpu} -- \
             python "$POSTTX_WORKFLOW/scripts/predict_shard.py" --transforms {input.transforms:q} \
             --cases {output.cases:q} --device {resources.device} --threads {threads} \
-            --mirroring {params.mirroring} --checkpoints {input.checkpoints:q}
+            --mirroring {params.mirroring} --uncertainty={params.uncertainty:q} --checkpoints {input.checkpoints:q}
         """

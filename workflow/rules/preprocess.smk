@@ -40,7 +40,8 @@ rule write_splits:
     benchmark:
         "<benchmarks>/write_splits.tsv"
     conda:
-        "../../envs/base.yaml"
+        # nnU-Net's default split, which ours is compared with
+        "../../envs/nnunet.yaml"
     resources:
         mem_mb=1_000,
         runtime=10,

@@ -15,6 +15,7 @@ from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_table
 from posttx.scoring.evaluation import SCHEMAS
 from posttx.scoring.sources import find_predictions
+from posttx.shard_files import DISAGREEMENT
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -75,6 +76,22 @@ def unknown_predictions(folder: str | Path, cohort: str, model: str, cases: Sequ
     return pd.DataFrame(rows, columns=list(FINDINGS.columns))
 
 
+def with_disagreement(metrics: pd.DataFrame, people: pd.DataFrame, uncertainty: str | Path) -> pd.DataFrame:
+    """Return metrics with the column ``disagreement`` of the folds, the same in all rows of a case.
+
+    It is read from the tables of the shards below ``uncertainty``; a case that is in none is an error.
+    """
+    files = [Path(uncertainty) / shard / DISAGREEMENT for shard in sorted(people["shard"].unique())]
+    known = pd.concat([pd.read_csv(path, sep="\t", dtype={"case": str}) for path in files])
+    shares = known.set_index("case")["disagreement"].astype("float64")
+    if absent := sorted(set(metrics["case"]) - set(shares.index)):
+        raise PostTxError(
+            "the disagreement of the folds on a case is not known", remedy="Predict again", case=absent[0],
+            file=uncertainty,
+        )  # fmt: skip
+    return metrics.assign(disagreement=metrics["case"].map(shares))
+
+
 def gather_metrics(
     cohort_table: str | Path,
     outputs: Mapping[str, str | Path],
@@ -82,8 +99,12 @@ def gather_metrics(
     model: str,
     regions: Mapping[str, Sequence[int]],
     folder: str | Path | None = None,
+    uncertainty: str | Path = "",
 ) -> None:
-    """Write metrics, lesions, confusion (all cases) and findings (predictions of unknown cases in ``folder``)."""
+    """Write metrics, lesions, confusion (all cases) and findings (predictions of unknown cases in ``folder``).
+
+    Where the folds' disagreement was written (``uncertainty``), it becomes a column of the metrics.
+    """
     people = read_table(cohort_table, COHORT).sort_values("case")
     cases: list[Any] = people["case"].tolist()
     for name, schema in TABLES.items():
@@ -92,6 +113,7 @@ def gather_metrics(
         table, metadata = read_cases(files)
         if name == "metrics":
             check_rows(table, cases, list(regions))
+            table = with_disagreement(table, people, uncertainty) if uncertainty else table
         write_table(table, schema, outputs[name], **metadata)
         logger.info("%s: %d rows of %d cases", SCHEMAS[name], len(table), len(cases))
     findings = unknown_predictions(folder, cohort, model, cases) if folder else None
@@ -108,4 +130,5 @@ if __name__ == "__main__":
         snakemake.wildcards.model,
         snakemake.params.regions,
         snakemake.params.folder,
+        snakemake.params.uncertainty,
     )

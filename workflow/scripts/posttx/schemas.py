@@ -220,8 +220,8 @@ LESIONS = _schema(
 )
 
 
-# Distances at tolerances that the contract does not name stand after its columns.
-FURTHER_COLUMNS = re.compile(r"(lesion_)?nsd_\d+(\.\d+)?")
+# Distances at tolerances that the contract does not name, and the folds' disagreement, stand after its columns.
+FURTHER_COLUMNS = re.compile(r"(lesion_)?nsd_\d+(\.\d+)?|disagreement")
 
 
 def _further(names: Iterable[str], schema: pa.DataFrameSchema) -> list[str]:

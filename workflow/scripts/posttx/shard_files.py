@@ -8,6 +8,8 @@ from pathlib import Path
 from posttx.files import write_text
 from posttx.networks.nnunet import FILE_ENDING
 
+DISAGREEMENT = "_disagreement.tsv"
+
 
 def write_case_list(path: str | Path, cases: Iterable[str]) -> None:
     """Write the table ``case, file`` (tabs, files relative to its folder) of the cases whose predictions stand."""

@@ -1,8 +1,8 @@
 """Sliding-window segmentation by one network or by the mean of several, in one pass over each case.
 
 The arithmetic is nnU-Net's (Gaussian-weighted tiles at half a patch's step, the mean of the folds' logits, its own
-resampling and cropping), the order is ours: the weights of all folds stay on the device, neighbouring
-tiles go through the networks in one batch, and one sum of logits is kept instead of one per fold.
+resampling and cropping), the order is ours: the weights of all folds stay on the device, neighbouring tiles and their
+mirrored copies go through the networks in one batch, and one sum of logits is kept instead of one per fold.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from acvl_utils.cropping_and_padding.bounding_boxes import insert_crop_into_image
 from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
 from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compute_steps_for_sliding_window
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
@@ -33,16 +35,20 @@ from posttx.nifti import Volume
 logger = logging.getLogger(__name__)
 TILE_STEP = 0.5
 GPU_BATCH = 8
-# Voxels of a batch on a CPU: torch takes its slow convolution for one small patch alone, and caches end somewhere.
+# Voxels of a batch on a CPU: caches end somewhere.
 CPU_BATCH_VOXELS = 2**19
+# torch takes its slow convolution for one small patch alone, and the deep stages of any network are small.
+CPU_LEAST_BATCH = 2
 Slices = tuple[slice, ...]
+Axes = tuple[int, ...]
 
 
 @dataclass
 class Ensemble:
     """Networks of the folds on one device, and what nnU-Net needs to prepare a case for them.
 
-    ``mirror_axes`` are spatial axes (0, 1, 2) whose flipped copies are averaged; empty for none.
+    ``mirror_axes`` are spatial axes (0, 1, 2) whose flipped copies are averaged; empty for none. ``whole_batches``
+    fills a last batch up with zeros: a compiled network would be compiled again for another shape.
     """
 
     networks: Sequence[nn.Module]
@@ -50,18 +56,22 @@ class Ensemble:
     configuration: ConfigurationManager
     dataset: dict[str, Any]
     device: torch.device
-    mirror_axes: tuple[int, ...] = ()
+    mirror_axes: Axes = ()
     batch: int = field(default=1)
+    whole_batches: bool = False
 
-    def logits(self, data: torch.Tensor) -> torch.Tensor:
-        """Return the mean logits (classes, x, y, z) of a prepared image (channels, x, y, z), on the CPU, float32."""
+    def logits(self, data: torch.Tensor, networks: Sequence[nn.Module] | None = None) -> torch.Tensor:
+        """Return the mean logits (classes, x, y, z) of a prepared image (channels, x, y, z), on the CPU, float32.
+
+        ``networks`` are those to take the mean of: all unless told otherwise.
+        """
+        chosen = self.networks if networks is None else networks
         patch = tuple(int(edge) for edge in self.configuration.patch_size)
         padded, inside = _padded(data, patch)
-        tiles = _tiles(padded.shape[1:], patch)
         home = self.device
         while True:
             try:
-                return self._summed(padded, tiles, patch, home)[(slice(None), *inside)].cpu()
+                return self._summed(chosen, padded, patch, home)[(slice(None), *inside)].cpu()
             except torch.cuda.OutOfMemoryError:
                 torch.cuda.empty_cache()
                 if self.batch > 1:
@@ -74,40 +84,37 @@ class Ensemble:
 
     @torch.inference_mode()
     def _summed(
-        self, data: torch.Tensor, tiles: list[Slices], patch: tuple[int, ...], home: torch.device
+        self, networks: Sequence[nn.Module], data: torch.Tensor, patch: tuple[int, ...], home: torch.device
     ) -> torch.Tensor:
+        """Return the mean logits of a padded image over networks, mirrored copies and tiles, on ``home``."""
         gaussian = compute_gaussian(patch, sigma_scale=1 / 8, value_scaling_factor=10, device=torch.device("cpu"))
         gaussian = gaussian.to(home, torch.float32)
         classes = self.plans.get_label_manager(self.dataset).num_segmentation_heads
         total = torch.zeros((classes, *data.shape[1:]), device=home)
         weight = torch.zeros(data.shape[1:], device=home)
         data = data.to(home)
+        mirrored = mirrored_copies(self.mirror_axes)
+        copies = [(tile, axes) for tile in _tiles(data.shape[1:], patch) for axes in mirrored]
         mixed = torch.autocast("cuda") if self.device.type == "cuda" else nullcontext()
         with mixed:
-            for some in _batches(tiles, self.batch):
-                images = torch.stack([data[(slice(None), *tile)] for tile in some]).to(self.device)
-                images = images.contiguous(memory_format=torch.channels_last_3d)
-                for tile, mean in zip(some, self._mean(images).to(home), strict=True):
-                    total[(slice(None), *tile)] += mean * gaussian
+            for some in _batches(copies, self.batch):
+                images = torch.stack([torch.flip(data[(slice(None), *tile)], axes) for tile, axes in some])
+                means = self._mean(networks, images.to(self.device)).to(home)
+                for (tile, axes), mean in zip(some, means, strict=True):
+                    total[(slice(None), *tile)] += torch.flip(mean, axes).mul_(gaussian)
                     weight[tile] += gaussian
         return total.div_(weight)
 
-    def _mean(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the mean logits of a batch of tiles over folds and mirrored copies, float32."""
-        mirrored = [
-            tuple(axis + 2 for axis in axes)
-            for count in range(len(self.mirror_axes) + 1)
-            for axes in itertools.combinations(self.mirror_axes, count)
-        ]
-        total: torch.Tensor | None = None
-        for network in self.networks:
-            for axes in mirrored:
-                flipped = torch.flip(images, axes) if axes else images
-                logits = network(flipped)
-                logits = (torch.flip(logits, axes) if axes else logits).float()
-                total = logits if total is None else total.add_(logits)
-        assert total is not None
-        return total.div_(len(self.networks) * len(mirrored))
+    def _mean(self, networks: Sequence[nn.Module], images: torch.Tensor) -> torch.Tensor:
+        """Return the mean logits of a batch of tiles over networks, float32."""
+        count = len(images)
+        if self.whole_batches and count < self.batch:
+            images = torch.cat([images, images.new_zeros(self.batch - count, *images.shape[1:])])
+        images = images.contiguous(memory_format=torch.channels_last_3d)
+        total = networks[0](images).float()
+        for network in networks[1:]:
+            total += network(images)
+        return total[:count].div_(len(networks))
 
     def segment(self, volumes: Sequence[Volume]) -> np.ndarray:
         """Return the label map of a case on the grid of its channel ``volumes``, in their array order (uint8)."""
@@ -128,24 +135,57 @@ class Ensemble:
         """Return the label map of a prepared case on the grid of its files, in NIfTI array order."""
         return self.label_map(self.logits(data), properties)
 
+    @torch.inference_mode()
+    def finish_with_votes(self, data: torch.Tensor, properties: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the label map of a prepared case, and per voxel how many folds alone would label it otherwise (uint8).
+
+        One fold after the other, so that the sums of two of them are in memory and no more.
+        """
+        total: torch.Tensor | None = None
+        alone = []
+        for network in self.networks:
+            logits = self.logits(data, [network])
+            alone.append(self.label_map(logits, properties))
+            total = logits if total is None else total.add_(logits)
+        assert total is not None
+        label_map = self.label_map(total, properties)
+        dissent = np.zeros(label_map.shape, np.uint8, order="F")
+        for other in alone:
+            dissent += other != label_map
+        return label_map, dissent
+
     def label_map(self, logits: torch.Tensor, properties: dict[str, Any]) -> np.ndarray:
-        """Return logits as a label map on the grid of the case's files: nnU-Net's resampling, argmax and uncropping."""
-        segmentation = convert_predicted_logits_to_segmentation_with_correct_shape(
-            logits,
-            self.plans,
-            self.configuration,
-            self.plans.get_label_manager(self.dataset),
-            properties,
-            num_threads_torch=torch.get_num_threads(),
-        )
+        """Return logits as a label map on the grid of the case's files: nnU-Net's resampling, argmax and uncropping.
+
+        Where the logits lie on that grid already, nothing is resampled.
+        """
+        labels = self.plans.get_label_manager(self.dataset)
+        if tuple(logits.shape[1:]) == tuple(properties["shape_after_cropping_and_before_resampling"]):
+            segmentation = np.zeros(properties["shape_before_cropping"], np.uint8)
+            inside = np.asarray(labels.convert_logits_to_segmentation(logits), np.uint8)
+            segmentation = insert_crop_into_image(segmentation, inside, properties["bbox_used_for_cropping"])
+            segmentation = segmentation.transpose(self.plans.transpose_backward)
+        else:
+            segmentation = convert_predicted_logits_to_segmentation_with_correct_shape(
+                logits, self.plans, self.configuration, labels, properties, num_threads_torch=torch.get_num_threads()
+            )
         return np.asfortranarray(np.asarray(segmentation).transpose(2, 1, 0))
+
+
+def mirrored_copies(axes: Axes) -> list[Axes]:
+    """Return the combinations of spatial axes to flip, as axes of (channels, x, y, z); the first flips none."""
+    return [
+        tuple(axis + 1 for axis in chosen)
+        for count in range(len(axes) + 1)
+        for chosen in itertools.combinations(axes, count)
+    ]
 
 
 def batch_size(configuration: ConfigurationManager, device: torch.device) -> int:
     """Return how many tiles go through a network together."""
     if device.type == "cuda":
         return GPU_BATCH
-    return max(1, min(GPU_BATCH, CPU_BATCH_VOXELS // math.prod(configuration.patch_size)))
+    return max(CPU_LEAST_BATCH, min(GPU_BATCH, CPU_BATCH_VOXELS // math.prod(configuration.patch_size)))
 
 
 def load_ensemble(checkpoints: Sequence[str | Path], device: str, mirroring: bool) -> tuple[Ensemble, list[str]]:
@@ -166,8 +206,29 @@ def load_ensemble(checkpoints: Sequence[str | Path], device: str, mirroring: boo
         networks.append(_network(content, plans, configuration, dataset).to(device))
     axes = tuple(content["inference_allowed_mirroring_axes"] or ()) if mirroring else ()
     place = torch.device(device)
-    batch = batch_size(configuration, place)
-    return Ensemble(networks, plans, configuration, dataset, place, axes, batch), digests
+    ensemble = Ensemble(networks, plans, configuration, dataset, place, axes, batch_size(configuration, place))
+    return compiled(ensemble) if device == "cuda" and wants_compiling(os.environ) else ensemble, digests
+
+
+def wants_compiling(environment: Mapping[str, str]) -> bool:
+    """Return whether networks on CUDA are compiled: yes, unless nnU-Net's own switch ``nnUNet_compile`` says no."""
+    return environment.get("nnUNet_compile", "t").lower() in ("t", "true", "1")
+
+
+def compiled(ensemble: Ensemble) -> Ensemble:
+    """Return an ensemble with compiled networks, or the same one where compiling fails, as without a C compiler.
+
+    Folds are alike but for their weights, so that the first one's program serves all; it is made here, on zeros.
+    """
+    networks: list[Any] = [torch.compile(network) for network in ensemble.networks]
+    trial = replace(ensemble, networks=networks, whole_batches=True)
+    channels = determine_num_input_channels(ensemble.plans, ensemble.configuration, ensemble.dataset)
+    try:
+        trial.logits(torch.zeros(channels, *ensemble.configuration.patch_size))
+    except Exception as error:
+        logger.warning("the networks cannot be compiled, which costs speed alone: %s", error)
+        return ensemble
+    return trial
 
 
 def _network(
@@ -205,6 +266,6 @@ def _tiles(shape: Sequence[int], patch: tuple[int, ...]) -> list[Slices]:
     ]
 
 
-def _batches(tiles: list[Slices], size: int) -> Iterator[list[Slices]]:
-    for first in range(0, len(tiles), size):
-        yield tiles[first : first + size]
+def _batches(copies: list[tuple[Slices, Axes]], size: int) -> Iterator[list[tuple[Slices, Axes]]]:
+    for first in range(0, len(copies), size):
+        yield copies[first : first + size]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,36 @@ def leaked_share(splits: Sequence[Split], patients: Mapping[str, str]) -> float:
     """Return the share of held-out cases that ``leaked_cases`` names; NaN where nothing is held out."""
     held_out = sum(len(split["val"]) for split in splits)
     return len(leaked_cases(splits, patients)) / held_out if held_out else float("nan")
+
+
+def fold_table(splits: Mapping[str, Sequence[Split]], cases: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per split and fold: what it separates, and what it holds out.
+
+    ``splits`` is name -> folds; ``cases`` has ``case``, ``patient`` and ``volume_<label>`` (mm3), as ``write_splits``
+    leaves them. Columns: ``split``, ``fold``, cases and patients, ``shared_patients`` (with scans on both sides of the
+    fold's border), ``leaked_cases`` (held-out scans of these), and per label ``present_<label>`` (held-out scans that
+    have it) and ``volume_<label>`` (their sum, mm3). No split gives an empty table.
+    """
+    patients = dict(zip(cases["case"], cases["patient"], strict=True))
+    volumes = cases.set_index("case").filter(regex="^volume_")
+    rows: list[dict[str, Any]] = []
+    for name, folds in splits.items():
+        for number, split in enumerate(folds):
+            trained, held_out = ({patients[case] for case in split[side]} for side in ("train", "val"))
+            held = volumes.loc[split["val"]]
+            row: dict[str, Any] = {
+                "split": name,
+                "fold": number,
+                "train_cases": len(split["train"]),
+                "held_out_cases": len(held),
+            }
+            row |= {"held_out_patients": len(held_out), "shared_patients": len(trained & held_out)}
+            row["leaked_cases"] = len(leaked_cases([split], patients))
+            for column in volumes:
+                label = str(column).removeprefix("volume_")
+                row |= {f"present_{label}": int((held[column] > 0).sum()), f"volume_{label}": float(held[column].sum())}
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def check_splits(splits: Sequence[Split], patients: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from posttx.analysis.interpretation_rules import RULES
 from posttx.files import replacing, write_text
 from posttx.reporting import report_parts as parts
+from posttx.reporting import report_splits
 from posttx.reporting.pages import digest, environment, joined, texts
 from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.reporting.viewer import SECOND, looks
@@ -85,6 +86,7 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
         "label_description": settings["scheme"],
         "regions": regions,
         "data": parts.data(results, settings, colors),
+        "splits": report_splits.section(results),
         "methods": parts.methods_section(results, assets, settings, provenance),
         "blocks": blocks,
         "rules": [(rule.id, rule.title, rule.described) for rule in RULES.values()],
