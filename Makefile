@@ -49,6 +49,7 @@ bench: $(READY) .venv-oracles/.locked ## Time the stages against their peers
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_ingest.py
 	POSTTX_BRATS_EVALUATE=$(CURDIR)/.venv-oracles/bin/brats-evaluate $(BIN)/python tests/benchmarks/bench_evaluate.py --cases 50
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_cohort.py
+	$(BIN)/python tests/benchmarks/bench_report.py
 	$(BIN)/python tests/benchmarks/bench_predict.py $(DEMO)/results
 	$(BIN)/python tests/benchmarks/bench_predict.py --published
 
