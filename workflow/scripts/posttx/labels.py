@@ -69,7 +69,14 @@ def load_scheme(path: str | Path) -> LabelScheme:
         raise PostTxError(
             f"there is no label scheme {path.stem!r}", remedy=f"Set `labels` to one of: {known}", file=path
         )
-    return scheme_from(yaml.safe_load(path.read_text(encoding="utf-8")), path)
+    try:
+        return scheme_from(yaml.safe_load(path.read_text(encoding="utf-8")), path)
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PostTxError(
+            f"not a label scheme ({type(error).__name__}: {error})",
+            remedy="Write it like config/labels/brats2024.yaml",
+            file=path,
+        ) from error
 
 
 def scheme_from(content: dict[str, Any], path: str | Path = "") -> LabelScheme:

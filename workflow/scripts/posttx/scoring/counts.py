@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from posttx.scoring.metrics import overlap
 
 logger = logging.getLogger(__name__)
 COUNTS = ("TP", "FP", "FN", "TN")
+MOST_VOXELS = 2**53  # the tables' integers and floats are both exact up to here
 
 
 def read_counts(path: str | Path) -> list[Mapping[str, Any]]:
@@ -35,8 +35,8 @@ def read_counts(path: str | Path) -> list[Mapping[str, Any]]:
             file=path,
             code="CNT001",
         ) from error
-    if not isinstance(entries, list) or not entries:
-        raise PostTxError("metric_per_case holds no case", remedy="Evaluate again", file=path, code="CNT001")
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, Mapping) for entry in entries):
+        raise PostTxError("metric_per_case is no list of cases", remedy="Evaluate again", file=path, code="CNT001")
     return entries
 
 
@@ -109,7 +109,16 @@ def _case_rows(
     names = {tuple(sorted(labels)): name for name, labels in regions.items()}
     order = list(regions)
     rows = []
-    for key, values in (entry.get("metrics") or {}).items():
+    metrics = entry.get("metrics") or {}
+    if not isinstance(metrics, Mapping) or not all(isinstance(values, Mapping) for values in metrics.values()):
+        raise PostTxError(
+            "metrics holds no counts by label",
+            remedy="Evaluate again with nnUNetv2_evaluate_folder",
+            case=case,
+            file=path,
+            code="CNT006",
+        )
+    for key, values in metrics.items():
         labels = labels_of_key(key)
         if labels == (0,):
             continue
@@ -159,9 +168,9 @@ def _counts(values: Mapping[str, Any], case: str, path: str | Path, key: str) ->
 
 
 def _whole(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MOST_VOXELS:
         return None
-    return int(value) if value >= 0 and value == int(value) else None
+    return int(value) if value == int(value) else None
 
 
 def _unequal(by_case: Mapping[str, Sequence[Mapping[str, Any]]], path: str | Path) -> dict[str, BaseException]:

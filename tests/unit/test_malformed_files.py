@@ -1,0 +1,40 @@
+"""Label schemes and summary.json files of the wrong make-up are refused with an error for a user."""
+
+import json
+
+import pytest
+
+from posttx.errors import PostTxError
+from posttx.labels import load_scheme
+from posttx.scoring.counts import rows_from_counts
+
+COUNTS = {"TP": 1, "FP": 2, "FN": 3, "TN": 4}
+
+
+def summary(metrics):
+    return {"metric_per_case": [{"prediction_file": "/a/BraTS-GLI-00001-100.nii.gz", "metrics": metrics}]}
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "labels: 3", "labels: {1: {name: a}}", "labels: {x: 1}", "[1]"])
+def test_a_file_that_is_no_label_scheme_is_refused(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(PostTxError, match="not a label scheme") as caught:
+        load_scheme(path)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ({"metric_per_case": [3]}, "CNT001"),
+        (summary([1]), "CNT006"),
+        (summary({"1": 5}), "CNT006"),
+        (summary({"1": {**COUNTS, "TP": 10**400}}), "CNT006"),
+    ],
+)
+def test_a_summary_of_the_wrong_make_up_is_refused(tmp_path, content, code):
+    path = tmp_path / "summary.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(PostTxError, match=code):
+        rows_from_counts(path, {"NETC": [1]})
