@@ -21,6 +21,7 @@ rule write_report:
             "posttx/conventions.py",
             "posttx/reporting/figures_training.py",
             "posttx/reporting/methods.py",
+            "posttx/reporting/pages.py",
             "posttx/reporting/palettes.py",
             "posttx/reporting/style.py",
             "posttx/scoring/scores.py",
