@@ -1,0 +1,58 @@
+"""A cohort at true scale to plan on: the 1,621 published case ids with files of no bytes."""
+
+import csv
+import os
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_runs import ROOT, SNAKEMAKE, empty_cohort
+
+FOLDERS = {"training": "data/training_data1_v2", "additional": "data/training_data_additional"}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a Snakemake call printed, its CPU seconds (user and system) and its peak memory in MB."""
+
+    text: str
+    cpu: float
+    peak_mb: float
+
+
+def make_cohorts(directory: Path, published: Path) -> None:
+    """Write both published cohorts, where config/config.yaml expects them, as empty files of an hour ago."""
+    with open(published / "cases.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for cohort, folder in FOLDERS.items():
+        empty_cohort(directory / folder, [row["case"] for row in rows if row["cohort"] == cohort])
+    age(directory / "data", 3600)
+
+
+def age(root: Path, seconds: float) -> None:
+    """Set the modification time of all files below ``root`` to ``seconds`` ago."""
+    then = time.time() - seconds
+    for path in root.rglob("*.nii.gz"):
+        os.utime(path, (then, then))
+
+
+def call(directory: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> Cost:
+    """Run Snakemake in ``directory`` and return what it cost; a failure raises with what it printed."""
+    command = [str(SNAKEMAKE), "--snakefile", str(snakefile), "--directory", str(directory), "--cores", "2", *arguments]
+    output = directory / "snakemake.out"
+    with open(output, "w") as stream:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    text = output.read_text()
+    assert process.returncode == 0, text[-3000:]
+    return Cost(text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def planned(text: str) -> dict[str, int]:
+    """Return rule -> number of planned jobs, from a dry run's job statistics; empty where nothing is to be done."""
+    table = re.search(r"^job +count\n-+ +-+\n(.*?)\ntotal", text, re.MULTILINE | re.DOTALL)
+    rows = (line.split() for line in table[1].splitlines()) if table else ()
+    return {name: int(count) for name, count in rows if name != "all"}
