@@ -9,7 +9,7 @@ RESULTS ?= results
 CORES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slurm oracles bench progress lint typecheck unit lock clean
+.PHONY: help env demo test test-slurm oracles faults bench progress lint typecheck unit lock clean
 
 help: ## Show the commands
 	@echo 'PostTx: post-treatment glioma segmentation. Commands:'
@@ -44,6 +44,9 @@ test-slurm: $(READY) ## Run the workflow on a real single-node SLURM (root on De
 
 oracles: $(READY) .venv-oracles/.locked ## Compare the scorer with the field's own, brats-evaluation among them
 	POSTTX_BRATS_EVALUATE=$(CURDIR)/.venv-oracles/bin/brats-evaluate $(BIN)/python -m pytest tests/oracles
+
+faults: $(READY) ## Kill the workflow KILLS=100 times at random moments and compare its tables
+	POSTTX_KILLS=$(or $(KILLS),100) $(BIN)/python -m pytest tests/faults
 
 bench: $(READY) .venv-oracles/.locked ## Time the stages against their peers
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_ingest.py
