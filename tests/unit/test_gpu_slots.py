@@ -101,6 +101,15 @@ def test_several_gpus_are_taken_at_once_or_not_at_all(machine):
     assert "3 GPUs are asked for at once, but there are only 2" in device_of(machine, gpus=3)
 
 
+@pytest.fixture
+def _interruptible():
+    """Let children be interrupted also where these tests run in a shell's background, which ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_signals_and_exit_codes_are_the_commands_own(machine, number):
     script = f"trap 'exit 75' {number.name[3:]}; echo ready; while :; do sleep 0.05; done"
