@@ -8,7 +8,7 @@ import pytest
 from workflow_runs import ROOT, snakemake
 
 SHARED = ROOT.parent / "shared"
-DEMO_TIMEOUT = 1500
+DEMO_TIMEOUT = 3600
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ pytestmark = [
 
 FOLDS, EPOCHS = 5, 16
 WARNED, EXPIRED, CANCELLED = 1, 2, 3
-START_TIMEOUT, RUN_TIMEOUT = 900, 1500
+START_TIMEOUT, RUN_TIMEOUT = 1200, 2400
 CONFIG = {
     "cohorts": {
         "training": {"phantom": {"cases": 10, "seed": 1, "spacing": 5.0}, "use": "train"},
