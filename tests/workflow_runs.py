@@ -11,6 +11,11 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
+# For a program that tests start: prints its own peak in MB. Not ru_maxrss, which begins with that of whoever forked it.
+PRINT_PEAK = """
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+sys.stdout.write(str(int(peak.split()[1]) // 1000))
+"""
 
 
 @dataclass

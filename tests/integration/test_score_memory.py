@@ -10,20 +10,20 @@ import pytest
 from scipy import ndimage
 
 from posttx.nifti import write_volume
+from workflow_runs import PRINT_PEAK
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 SHAPE = (182, 218, 182)
 LIMIT_MB = 400
 CASE = "BraTS-GLI-00001-100"
 PROGRAM = f"""
-import json, resource, sys
+import json, sys
 from pathlib import Path
 import score_shard
 from posttx.scoring.evaluation import CaseItem, Scoring, Target, score_case
 folder, regions = Path(sys.argv[1]), json.loads(sys.argv[3])
 item = CaseItem("{CASE}", "p", 100, {{"m": folder / "pred.nii.gz"}}, reference=folder / "ref.nii.gz")
 score_case(item, Scoring(regions, sys.argv[2]), Target(folder / sys.argv[2], "c", "000"))
-sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000))
 """
 REGIONS = {"NETC": [1], "SNFH": [2], "ET": [3], "RC": [4], "TC": [1, 3], "WT": [1, 2, 3]}
 
@@ -45,7 +45,7 @@ def pair(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("scheme", ["voxel", "brats2023", "brats2024", "brats2026"])
 def test_a_worker_stays_below_its_limit(pair, scheme):
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(pair), scheme, json.dumps(REGIONS)],
+        [sys.executable, "-c", PROGRAM + PRINT_PEAK, str(pair), scheme, json.dumps(REGIONS)],
         env={"PYTHONPATH": str(SCRIPTS)},
         capture_output=True,
         text=True,
