@@ -120,9 +120,3 @@ def digests(directory: Path) -> dict[str, str]:
         for path in sorted(files)
         if not path.name.startswith(".")
     }
-
-
-def leftovers(directory: Path) -> list[str]:
-    """Return the temporary files that killed writers left."""
-    results = directory / "results"
-    return sorted(str(path.relative_to(results)) for path in results.rglob(".*") if path.name[1:2].isdigit())

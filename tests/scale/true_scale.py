@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -19,8 +18,7 @@ FOLDERS = {"training": "data/training_data1_v2", "additional": "data/training_da
 LAUNCHER = """
 import json, pathlib, resource, subprocess, sys
 code = subprocess.run(sys.argv[2:]).returncode
-usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-cost = {"cpu": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss / 1024}
+cost = {"peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024}
 pathlib.Path(sys.argv[1]).write_text(json.dumps(cost))
 sys.exit(code)
 """
@@ -28,10 +26,9 @@ sys.exit(code)
 
 @dataclass(frozen=True)
 class Cost:
-    """What a Snakemake call printed, its CPU seconds (user and system) and its peak memory in MB."""
+    """What a Snakemake call printed, and its peak memory in MB."""
 
     text: str
-    cpu: float
     peak_mb: float
 
 
@@ -65,10 +62,3 @@ def call(directory: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile")
     )
     assert done.returncode == 0, done.stdout[-3000:]
     return Cost(done.stdout, **json.loads(usage.read_text()))
-
-
-def planned(text: str) -> dict[str, int]:
-    """Return rule -> number of planned jobs, from a dry run's job statistics; empty where nothing is to be done."""
-    table = re.search(r"^job +count\n-+ +-+\n(.*?)\ntotal", text, re.MULTILINE | re.DOTALL)
-    rows = (line.split() for line in table[1].splitlines()) if table else ()
-    return {name: int(count) for name, count in rows if name != "all"}
