@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pandera.pandas as pa
 
 from posttx.auditing.cohort_audit import cohort_findings, cohort_table
 from posttx.auditing.findings import Finding, findings_table, sort_findings
@@ -20,6 +19,7 @@ from posttx.schemas import (
     FINDINGS,
     INTENSITY,
     LABEL_VOLUMES,
+    Schema,
     read_table,
     write_table,
 )  # fmt: skip
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def gathered(paths: Sequence[str | Path], schema: pa.DataFrameSchema) -> pd.DataFrame:
+def gathered(paths: Sequence[str | Path], schema: Schema) -> pd.DataFrame:
     """Return the rows of several tables of one schema; none: an empty, typed table."""
     tables = [read_table(path, schema) for path in paths]
     filled = [table for table in tables if len(table)]

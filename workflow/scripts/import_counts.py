@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from posttx.errors import CasesFailedError
-from posttx.files import digest_of, sha256_of
+from posttx.files import digest_of, flush, sha256_of
 from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_rows, write_table
 from posttx.scoring.counts import rows_from_counts
@@ -62,6 +62,7 @@ def import_counts(
         path.unlink()
     if failures:
         raise CasesFailedError(failures, len(by_case) + len(failures))
+    flush(written)
     table = pd.DataFrame([{**who, **row} for case in sorted(by_case) for row in by_case[case]])
     write_table(table.reindex(columns=list(CASE_METRICS.columns)), CASE_METRICS, outputs["metrics"], **metadata)
     for name, schema in (("lesions", LESIONS), ("confusion", CONFUSION), ("findings", FINDINGS)):

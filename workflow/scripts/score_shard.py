@@ -1,19 +1,19 @@
 """Score all models on the cases of one shard; the reference of a case is read once."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import pyarrow.parquet as pq
 
 from posttx.cases import MODALITIES
-from posttx.files import write_text
+from posttx.files import flush, write_text
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
-from posttx.schemas import COHORT, read_table
-from posttx.scoring.evaluation import SCHEMAS, CaseItem, Scoring, Target, score_case
+from posttx.schemas import read_rows
+from posttx.scoring.evaluation import SCHEMAS, CaseItem, Scoring, Target, load_measures, score_case
 from posttx.scoring.sources import find_predictions
 
 if TYPE_CHECKING:
@@ -23,22 +23,31 @@ logger = logging.getLogger(__name__)
 
 
 def case_items(
-    cohort: pd.DataFrame, shard: str, folders: Mapping[str, str], decisions: Mapping[str, str], references: bool = True
+    cohort: Sequence[Mapping[str, Any]],
+    shard: str,
+    folders: Mapping[str, str],
+    decisions: Mapping[str, str],
+    references: bool = True,
 ) -> dict[str, CaseItem]:
-    """Return the cases of a shard with their prediction per model; ``folders`` maps model to its folder."""
-    rows = cohort[cohort["shard"] == shard]
-    found = {model: find_predictions(folder, set(cohort["case"])) for model, folder in folders.items()}
+    """Return the cases of a shard with their prediction per model; ``folders`` maps model to its folder.
+
+    ``cohort`` holds the rows of ``schemas.COHORT``.
+    """
+    known = {row["case"] for row in cohort}
+    found = {model: find_predictions(folder, known) for model, folder in folders.items()}
     items = {}
-    for row in rows.to_dict("records"):
+    for row in cohort:
+        if row["shard"] != shard:
+            continue
         case = row["case"]
-        images = [row[name] for name in MODALITIES if isinstance(row[name], str)]
+        images = [row[name] for name in MODALITIES if row[name]]
         items[case] = CaseItem(
             case=case,
             patient=row["patient"],
             timepoint=int(row["timepoint"]),
             predictions={model: files.files.get(case) for model, files in found.items()},
             repeated={model: files.repeated[case] for model, files in found.items() if case in files.repeated},
-            reference=Path(row["seg"]) if references and isinstance(row["seg"], str) else None,
+            reference=Path(row["seg"]) if references and row["seg"] else None,
             image=Path(images[0]) if images else None,
             decision=decisions.get(case, "agree"),
         )
@@ -73,8 +82,8 @@ def score_shard(
     """
     decisions: dict[str, str] = {}
     if geometry:
-        table = pd.read_parquet(geometry, columns=["case", "decision"])
-        decisions = dict(zip(table["case"], table["decision"], strict=True))
+        decided = pq.read_table(geometry, columns=["case", "decision"]).to_pylist()
+        decisions = {row["case"]: row["decision"] for row in decided}
     scoring = Scoring(
         settings["regions"],
         settings["scheme"],
@@ -84,10 +93,12 @@ def score_shard(
     )
     target = Target(Path(output).parents[2], cohort, shard)
     items = case_items(
-        read_table(cohort_table, COHORT), shard, settings["folders"], decisions, settings.get("references", True)
+        read_rows(cohort_table, "COHORT"), shard, settings["folders"], decisions, settings.get("references", True)
     )
     clear_others(target, settings["folders"], items)
+    load_measures(scoring)
     scored = map_cases(partial(score_case, scoring=scoring, target=target), items, workers, verb="scored")
+    flush(target.path(table, model, case) for case, files in scored.items() for model in files for table in SCHEMAS)
     lines = [f"{case}\t{model}\t{file}\n" for case, files in scored.items() for model, file in files.items()]
     write_text(output, "case\tmodel\tfile\n" + "".join(lines))
 

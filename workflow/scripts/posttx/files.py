@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,27 +14,48 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+FLUSHED_TOGETHER = 16
+
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success flush it to disk and rename it, on failure remove it.
+def renaming(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success rename it, on failure remove it.
 
-    The temporary name starts with a dot and keeps the suffixes, so that writers which look at the extension work and
-    readers of the folder skip it.
+    A killed process leaves the file whole or absent; the machine's own death may leave it empty, unless ``flush``
+    follows before anything says that it is done. The temporary name starts with a dot and keeps the suffixes, so that
+    writers which look at the extension work and readers of the folder skip it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield beside
-        descriptor = os.open(beside, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success flush it to disk and rename it, on failure remove it."""
+    with renaming(path) as beside:
+        yield beside
+        _flush(beside)
+
+
+def flush(paths: Iterable[str | Path]) -> None:
+    """Flush many files to the disk, side by side: the file system then commits them together, not one after another."""
+    with ThreadPoolExecutor(FLUSHED_TOGETHER) as pool:
+        for done in [pool.submit(_flush, path) for path in paths]:
+            done.result()
+
+
+def _flush(path: str | Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from posttx.errors import CasesFailedError, PostTxError
+from posttx.memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -49,6 +50,7 @@ def _outcomes(
     function: Callable[[Item], Result], items: Mapping[str, Item], workers: int
 ) -> Iterator[tuple[str, Result | BaseException]]:
     if workers <= 1 or len(items) <= 1:
+        keep_freed_memory()
         for case, item in items.items():
             yield case, _call(function, item)
         return
@@ -77,7 +79,8 @@ def _outcomes(
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
+    fork = multiprocessing.get_context("fork")
+    return ProcessPoolExecutor(workers, mp_context=fork, initializer=keep_freed_memory)
 
 
 def _call(function: Callable[[Item], Result], item: Item) -> Result | BaseException:

@@ -1,21 +1,25 @@
-"""The tables of the contract as strict schemas: validated where a table is written and where it is read."""
+"""The tables of the contract as strict schemas: validated where a table is written and where it is read.
+
+The schemas themselves are plain data. pandera, which validates whole tables, is imported when the first one is
+validated: it takes as long to import as scoring ten cases, and the jobs that score write their rows without it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pandera.pandas as pa
-import pyarrow as pa_arrow
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from posttx.cases import IMAGE_COLUMNS, MODALITIES
 from posttx.errors import PostTxError
-from posttx.files import replacing, write_parquet
+from posttx.files import renaming, write_parquet
 
 SURFACE_COLUMNS = ("hd95_mm", "nsd_0.5", "nsd_1.0")
 LESION_COLUMNS = (
@@ -24,34 +28,71 @@ LESION_COLUMNS = (
 )  # fmt: skip
 
 
-def _text(nullable: bool = False) -> pa.Column:
-    return pa.Column(str, nullable=nullable)
+@dataclass(frozen=True)
+class Column:
+    """One column: its pandas type, whether values may be missing, and which values are allowed (all where empty)."""
+
+    kind: str
+    nullable: bool = False
+    allowed: tuple[str, ...] = ()
+    pattern: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Return whether the column holds counts, which are never negative."""
+        return self.kind == "Int64"
 
 
-def _float(nullable: bool = True, **checks: Any) -> pa.Column:
-    return pa.Column("float64", nullable=nullable, **checks)
+@dataclass(frozen=True)
+class Schema:
+    """A table: its columns in their order, no others, and the columns whose values together name a row."""
+
+    columns: Mapping[str, Column]
+    unique: tuple[str, ...] = ()
+
+    def validate(self, table: pd.DataFrame, *, lazy: bool = False) -> pd.DataFrame:
+        """Return ``table`` in the schema's types; pandera's errors where it does not fit, with ``lazy`` all at once."""
+        return self._validator.validate(table, lazy=lazy)
+
+    @cached_property
+    def _validator(self) -> DataFrameSchema:
+        from pandera.pandas import Check, DataFrameSchema
+        from pandera.pandas import Column as Validated
+
+        def validated(column: Column) -> Validated:
+            checks = [Check.ge(0)] if column.counts else []
+            checks += [Check.isin(column.allowed)] if column.allowed else []
+            checks += [Check.str_matches(column.pattern)] if column.pattern else []
+            return Validated(str if column.kind == "str" else column.kind, checks, nullable=column.nullable)
+
+        columns = {name: validated(column) for name, column in self.columns.items()}
+        return DataFrameSchema(columns, strict=True, coerce=True, ordered=True, unique=list(self.unique) or None)
 
 
-def _count(nullable: bool = False) -> pa.Column:
-    return pa.Column("Int64", pa.Check.ge(0), nullable=nullable)
+def _text(*allowed: str, nullable: bool = False, pattern: str = "") -> Column:
+    return Column("str", nullable, allowed, pattern)
 
 
-def _scored_case() -> dict[str, pa.Column]:
+def _float() -> Column:
+    return Column("float64", nullable=True)
+
+
+def _count(nullable: bool = False) -> Column:
+    return Column("Int64", nullable)
+
+
+def _scored_case() -> dict[str, Column]:
     """Return the columns that say whose scan was scored by which model: they begin every table of scores."""
     return {"cohort": _text(), "model": _text(), "case": _text(), "patient": _text(), "timepoint": _count()}
 
 
-def _schema(columns: dict[str, pa.Column], **options: Any) -> pa.DataFrameSchema:
-    return pa.DataFrameSchema(columns, strict=True, coerce=True, ordered=True, **options)
-
-
-COHORT = _schema(
+COHORT = Schema(
     {
         "case": _text(),
         "patient": _text(),
         "timepoint": _count(),
         "cohort": _text(),
-        "shard": pa.Column(str, pa.Check.str_matches(r"^\d{3}$")),
+        "shard": _text(pattern=r"^\d{3}$"),
         **{name: _text(nullable=True) for name in IMAGE_COLUMNS},
         **{
             f"{what}_{name}": _text(nullable=True)
@@ -59,24 +100,24 @@ COHORT = _schema(
             for what in ("shape", "spacing", "orientation", "dtype")
         },
     },
-    unique=["case"],
+    unique=("case",),
 )
 
-INTENSITY = _schema(
+INTENSITY = Schema(
     {
         "cohort": _text(),
         "case": _text(),
-        "modality": pa.Column(str, pa.Check.isin(MODALITIES)),
+        "modality": _text(*MODALITIES),
         "dtype": _text(),
         **{name: _float() for name in ("min", "p01", "p50", "p99", "max", "mean", "std")},
         "nonzero_fraction": _float(),
         "negative_fraction": _float(),
         "nan_count": _count(),
     },
-    unique=["cohort", "case", "modality"],
+    unique=("cohort", "case", "modality"),
 )
 
-LABEL_VOLUMES = _schema(
+LABEL_VOLUMES = Schema(
     {
         "cohort": _text(),
         "case": _text(),
@@ -86,12 +127,12 @@ LABEL_VOLUMES = _schema(
         "volume_mm3": _float(),
         **{f"mean_{name}": _float() for name in MODALITIES},
     },
-    unique=["cohort", "case", "label"],
+    unique=("cohort", "case", "label"),
 )
 
-FINDINGS = _schema(
+FINDINGS = Schema(
     {
-        "severity": pa.Column(str, pa.Check.isin(["error", "warning", "info"])),
+        "severity": _text("error", "warning", "info"),
         "code": _text(),
         "cohort": _text(),
         "case": _text(nullable=True),
@@ -101,7 +142,7 @@ FINDINGS = _schema(
     }
 )
 
-TRANSFORMS = _schema(
+TRANSFORMS = Schema(
     {
         "case": _text(),
         "cohort": _text(),
@@ -112,7 +153,7 @@ TRANSFORMS = _schema(
         "standard_shape": _text(),
         "standard_affine": _text(),
         "standard_orientation": _text(),
-        "resampled": pa.Column(bool),
+        "resampled": Column("bool"),
         "decision": _text(),
         "grid_of": _text(),
         "moved": _text(),
@@ -120,63 +161,63 @@ TRANSFORMS = _schema(
         **{f"clip_{name}_{side}": _float() for name in MODALITIES for side in ("low", "high")},
         **{f"nonfinite_{name}": _count() for name in MODALITIES},
     },
-    unique=["case"],
+    unique=("case",),
 )
 
-GEOMETRY = _schema(
+GEOMETRY = Schema(
     {
         "cohort": _text(),
         "case": _text(),
-        "decision": pa.Column(str, pa.Check.isin(["agree", "trust_affine", "trust_voxels", "fail"])),
+        "decision": _text("agree", "trust_affine", "trust_voxels", "fail"),
         "evidence": _text(),
-        "grid_file": pa.Column(str, pa.Check.isin(IMAGE_COLUMNS)),
+        "grid_file": _text(*IMAGE_COLUMNS),
         **{name: _float() for name in ("score_voxels", "score_affine", "inside_voxels", "inside_affine")},
     },
-    unique=["cohort", "case"],
+    unique=("cohort", "case"),
 )
 
-EVIDENCE = _schema(
+EVIDENCE = Schema(
     {
         "cohort": _text(),
         "case": _text(),
-        "modality": pa.Column(str, pa.Check.isin(IMAGE_COLUMNS)),
+        "modality": _text(*IMAGE_COLUMNS),
         "label": _count(),
         "voxels": _count(),
         "median": _float(),
         "spread": _float(),
         "content": _text(nullable=True),
     },
-    unique=["cohort", "case", "modality", "label"],
+    unique=("cohort", "case", "modality", "label"),
 )
 
 # ``image`` and ``labels`` are PNG files of one slice.
-THUMBNAILS = _schema(
+THUMBNAILS = Schema(
     {
         "cohort": _text(),
         "case": _text(),
         "modality": _text(nullable=True),
-        "image": pa.Column("object", nullable=True),
-        "labels": pa.Column("object", nullable=True),
+        "image": Column("object", nullable=True),
+        "labels": Column("object", nullable=True),
         "row_mm": _float(),
         "column_mm": _float(),
     },
-    unique=["cohort", "case"],
+    unique=("cohort", "case"),
 )
 
-COHORT_AUDIT = _schema(
+COHORT_AUDIT = Schema(
     {
         "cohort": _text(),
-        "kind": pa.Column(str, pa.Check.isin(["p99", "class"])),
+        "kind": _text("p99", "class"),
         "name": _text(),
         "n": _count(),
         **{name: _float() for name in ("mean", "min", "max")},
         "voxels": _count(nullable=True),
         "share": _float(),
     },
-    unique=["cohort", "kind", "name"],
+    unique=("cohort", "kind", "name"),
 )
 
-CASE_METRICS = _schema(
+CASE_METRICS = Schema(
     {
         **_scored_case(),
         "region": _text(),
@@ -186,37 +227,37 @@ CASE_METRICS = _schema(
         **{name: _float() for name in (*SURFACE_COLUMNS, *LESION_COLUMNS[:4])},
         **{name: _count(nullable=True) for name in LESION_COLUMNS[4:]},
     },
-    unique=["cohort", "model", "case", "region"],
+    unique=("cohort", "model", "case", "region"),
 )
 
-CONFUSION = _schema(
+CONFUSION = Schema(
     {
         **_scored_case(),
         "label_ref": _count(),
         "label_pred": _count(),
         "voxels": _count(),
     },
-    unique=["cohort", "model", "case", "label_ref", "label_pred"],
+    unique=("cohort", "model", "case", "label_ref", "label_pred"),
 )
 
 # One row per lesion of the reference and per predicted component, as the scoring scheme delimits them.
-LESIONS = _schema(
+LESIONS = Schema(
     {
         **_scored_case(),
         "region": _text(),
-        "source": pa.Column(str, pa.Check.isin(["reference", "prediction"])),
+        "source": _text("reference", "prediction"),
         "lesion": _count(),
         "voxels": _count(),
         "volume_mm3": _float(),
         **{f"centroid_{axis}_mm": _float() for axis in "xyz"},
-        "state": pa.Column(str, pa.Check.isin(["matched", "missed", "false_positive", "ignored"])),
+        "state": _text("matched", "missed", "false_positive", "ignored"),
         "partners": _text(),
         "dice": _float(),
         "hd95_mm": _float(),
         "nsd_0.5": _float(),
         "nsd_1.0": _float(),
     },
-    unique=["cohort", "model", "case", "region", "source", "lesion"],
+    unique=("cohort", "model", "case", "region", "source", "lesion"),
 )
 
 
@@ -224,19 +265,21 @@ LESIONS = _schema(
 FURTHER_COLUMNS = re.compile(r"(lesion_)?nsd_\d+(\.\d+)?|disagreement")
 
 
-def _further(names: Iterable[str], schema: pa.DataFrameSchema) -> list[str]:
+def _further(names: Iterable[str], schema: Schema) -> list[str]:
     if "nsd_1.0" not in schema.columns:
         return []
     return [name for name in names if name not in schema.columns and FURTHER_COLUMNS.fullmatch(name)]
 
 
-def checked(table: pd.DataFrame, schema: pa.DataFrameSchema, source: str | Path = "") -> pd.DataFrame:
+def checked(table: pd.DataFrame, schema: Schema, source: str | Path = "") -> pd.DataFrame:
     """Return ``table`` with the schema's types, or raise an error that names the columns and rows that break it."""
+    from pandera.errors import SchemaErrors
+
     further = _further(table.columns, schema)
     try:
         valid = schema.validate(table.drop(columns=further), lazy=True)
         return pd.concat([valid, table[further].astype("float64")], axis=1) if further else valid
-    except pa.errors.SchemaErrors as error:
+    except SchemaErrors as error:
         cases = error.failure_cases[["column", "check", "failure_case"]].drop_duplicates().head(10)
         raise PostTxError(
             f"the table does not fit its schema:\n{cases.to_string(index=False)}\n",
@@ -245,17 +288,17 @@ def checked(table: pd.DataFrame, schema: pa.DataFrameSchema, source: str | Path 
         ) from error
 
 
-def write_table(table: pd.DataFrame, schema: pa.DataFrameSchema, path: str | Path, **metadata: str) -> None:
+def write_table(table: pd.DataFrame, schema: Schema, path: str | Path, **metadata: str) -> None:
     """Validate a table and write it as Parquet, whole or not at all."""
     write_parquet(checked(table, schema, path), path, metadata)
 
 
 @cache
-def _arrow_template(schema_name: str, further: tuple[str, ...]) -> pa_arrow.Schema:
-    types = {name: str(column.dtype) for name, column in globals()[schema_name].columns.items()}
+def _arrow_template(schema_name: str, further: tuple[str, ...]) -> pa.Schema:
+    types = {name: column.kind for name, column in globals()[schema_name].columns.items()}
     types |= dict.fromkeys(further, "float64")
     empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
-    return pa_arrow.Schema.from_pandas(empty, preserve_index=False)
+    return pa.Schema.from_pandas(empty, preserve_index=False)
 
 
 def write_rows(
@@ -264,7 +307,8 @@ def write_rows(
     """Write rows as Parquet against the schema of that name in this module: names, types, missing values, counts >= 0.
 
     The same contract as ``write_table`` at a tenth of its time, for the thousands of small files of one row set per
-    case; whatever gathers them validates in full. Columns that a row does not name are null.
+    case; whatever gathers them validates in full. Columns that a row does not name are null. The files are not flushed
+    to the disk: that is for whoever writes the list of them (``files.flush``).
     """
     schema = globals()[schema_name]
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -272,21 +316,42 @@ def write_rows(
     if unknown := set(names) - set(schema.columns) - set(further):
         raise PostTxError(f"the rows have columns that the schema lacks: {sorted(unknown)}", file=path)
     template = _arrow_template(schema_name, tuple(further))
-    arrays = []
-    for field in template:
-        values = [row.get(field.name) for row in rows]
-        column = schema.columns.get(field.name)
-        if column and not column.nullable and any(value is None for value in values):
-            raise PostTxError(f"column {field.name} has missing values", file=path)
-        if pa_arrow.types.is_integer(field.type) and any(value is not None and value < 0 for value in values):
-            raise PostTxError(f"column {field.name} has negative counts", file=path)
-        arrays.append(pa_arrow.array(values, field.type))
+    columns = {field.name: [row.get(field.name) for row in rows] for field in template}
+    _check_values(columns, schema, path)
+    arrays = [pa.array(columns[field.name], field.type) for field in template]
     extra = {key.encode(): value.encode() for key, value in metadata.items()}
-    table = pa_arrow.Table.from_arrays(arrays, schema=template.with_metadata({**(template.metadata or {}), **extra}))
-    with replacing(path) as beside:
+    table = pa.Table.from_arrays(arrays, schema=template.with_metadata({**(template.metadata or {}), **extra}))
+    with renaming(path) as beside:
         pq.write_table(table, beside)
 
 
-def read_table(path: str | Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
+def read_rows(path: str | Path, schema_name: str) -> list[dict[str, Any]]:
+    """Read the rows of a table that ``write_table`` validated, with the checks of ``write_rows``; missing: None.
+
+    For jobs that look a few rows up and are started by the dozen: without importing the validator of whole tables.
+    """
+    schema = globals()[schema_name]
+    table = pq.read_table(path)
+    if table.column_names != list(schema.columns):
+        raise PostTxError(
+            f"the table has columns {table.column_names}, expected {list(schema.columns)}",
+            remedy="Delete the file and run again; if it comes back, report it",
+            file=path,
+        )
+    _check_values(table.to_pydict(), schema, path)
+    return table.to_pylist()
+
+
+def _check_values(columns: Mapping[str, Sequence[Any]], schema: Schema, path: str | Path) -> None:
+    """Raise where a column lacks values that it must have, or holds counts below 0."""
+    for name, values in columns.items():
+        column = schema.columns.get(name)
+        if column and not column.nullable and any(value is None for value in values):
+            raise PostTxError(f"column {name} has missing values", file=path)
+        if column and column.counts and any(value is not None and value < 0 for value in values):
+            raise PostTxError(f"column {name} has negative counts", file=path)
+
+
+def read_table(path: str | Path, schema: Schema) -> pd.DataFrame:
     """Read a Parquet table and validate it."""
     return checked(pd.read_parquet(path), schema, path)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,10 +18,11 @@ from posttx.files import digest_of, sha256_of
 from posttx.nifti import Volume, read_header, read_volume
 from posttx.schemas import write_rows
 from posttx.scoring import metrics, sources
-from posttx.scoring.components import margin, mask_of
-from posttx.scoring.lesions import RegionScore, score_lesions
 from posttx.scoring.scoring_schemes import ScoringScheme, scoring_scheme
-from posttx.scoring.surfaces import Spacing, WholeSurfaces, hd95, nsd, surface_pair
+
+if TYPE_CHECKING:
+    from posttx.scoring.shapes import PairShapes
+    from posttx.scoring.surfaces import Spacing
 
 logger = logging.getLogger(__name__)
 PACKAGES = ("numpy", "scipy", "connected-components-3d", "surface-distance", "isal")
@@ -86,6 +87,12 @@ class Reference:
     spacing: tuple[float, float, float]
     image: sources.Grid | None
     digest: str
+
+
+def load_measures(scoring: Scoring) -> None:
+    """Import what the scheme measures with, so that workers forked later need not each do it."""
+    if scoring.rules.matching != "none":
+        import posttx.scoring.shapes  # noqa: F401
 
 
 def score_case(item: CaseItem, scoring: Scoring, target: Target) -> dict[str, str]:
@@ -216,16 +223,20 @@ def score_pair(
         return {"metrics": _predicted_rows(prediction, spacing, scoring), "lesions": [], "confusion": []}
     classes = max(scoring.labels) + 1
     histogram = metrics.joint_histogram(reference, prediction, classes)
-    lesion_scores, whole, corner = _shapes(reference, prediction, spacing, scoring)
+    shapes = _shapes(reference, prediction, spacing, scoring)
     rows, lesion_rows = [], []
     # Without an affine the lesions' centroids are in mm along the axes.
     place = np.diag([*spacing, 1.0]) if affine is None else affine
     for region, counts in metrics.region_counts(histogram, scoring.regions).items():
         volumes = {f"volume_{side}_mm3": counts[f"n_{side}"] * float(np.prod(spacing)) for side in ("ref", "pred")}
         row = _region(region, scoring) | counts | metrics.overlap(counts["tp"], counts["fp"], counts["fn"]) | volumes
-        row |= _surface_columns(whole.get(region), counts, scoring) | lesion_scores[region].columns
+        if shapes is not None:
+            row |= shapes.surface_columns(region, counts["n_ref"] > 0 or counts["n_pred"] > 0)
+            row |= shapes.lesions[region].columns
+            lesion_rows += [
+                _lesion_row(region, lesion, shapes.corner, spacing, place) for lesion in shapes.lesions[region].rows
+            ]
         rows.append(row)
-        lesion_rows += [_lesion_row(region, lesion, corner, spacing, place) for lesion in lesion_scores[region].rows]
     confusion = [
         {"label_ref": i, "label_pred": j, "voxels": int(histogram[i, j])}
         for i in range(classes)
@@ -248,49 +259,16 @@ def _predicted_rows(prediction: np.ndarray, spacing: Spacing, scoring: Scoring) 
     ]
 
 
-Whole = dict[str, WholeSurfaces]
-
-
 def _shapes(
     reference: np.ndarray, prediction: np.ndarray, spacing: Spacing, scoring: Scoring
-) -> tuple[dict[str, RegionScore], Whole, tuple[int, ...]]:
-    """Return lesion-wise scores and whole-region surfaces by region, and the first voxel of the box they lie in."""
-    rules = scoring.rules
-    box = metrics.bounding_box(reference, prediction)
-    if rules.matching == "none":
-        return {region: RegionScore() for region in scoring.regions}, {}, (0, 0, 0)
-    if box is None:
-        box = (slice(0, 1),) * 3
-    reach = tuple(
-        slice(max(0, side.start - margin(rules)), min(extent, side.stop + margin(rules)))
-        for side, extent in zip(box, reference.shape, strict=True)
-    )
-    crops = [np.ascontiguousarray(data[reach]) for data in (reference, prediction)]
-    whole: Whole = {}
-    for region, labels in scoring.regions.items():
-        masks = [mask_of(crop, labels) for crop in crops]
-        tight = metrics.bounding_box(*(mask.view(np.uint8) for mask in masks))
-        if tight is not None and all(mask.any() for mask in masks):
-            first, second = (np.ascontiguousarray(mask[tight]) for mask in masks)
-            pairs = {
-                definition: surface_pair(first, second, spacing, definition) for definition in {rules.hd95, rules.nsd}
-            }
-            whole[region] = WholeSurfaces(tight, pairs)
-    scores = score_lesions(crops[0], crops[1], scoring.regions, rules, spacing, scoring.tolerances, whole)
-    return scores, whole, tuple(side.start for side in reach)
+) -> PairShapes | None:
+    """Return surfaces and lesions of a pair; None where the scheme counts voxels only."""
+    if scoring.rules.matching == "none":
+        return None
+    # Here, because importing scipy takes as long as counting the voxels of twenty pairs.
+    from posttx.scoring.shapes import pair_shapes
 
-
-def _surface_columns(surfaces: WholeSurfaces | None, counts: Mapping[str, int], scoring: Scoring) -> dict[str, float]:
-    """Return HD95 and NSD of a whole region: NaN where absent in both; HD95 NaN, NSD 0 where absent in one."""
-    rules = scoring.rules
-    if rules.matching == "none":
-        return {}
-    if surfaces:
-        columns = {"hd95_mm": hd95(surfaces.pairs[rules.hd95])}
-        near = surfaces.pairs[rules.nsd]
-        return columns | {f"nsd_{tolerance}": nsd(near, tolerance) for tolerance in scoring.tolerances}
-    one_sided = counts["n_ref"] or counts["n_pred"]
-    return {f"nsd_{tolerance}": 0.0 if one_sided else float("nan") for tolerance in scoring.tolerances}
+    return pair_shapes(reference, prediction, spacing, scoring.regions, scoring.rules, scoring.tolerances)
 
 
 def _lesion_row(

@@ -50,8 +50,6 @@ def score_lesions(
     are known already; a region that is one lesion uses them, and a large lesion begins with them. Centroids are in
     voxels.
     """
-    if scheme.matching == "none":
-        return {region: RegionScore() for region in regions}
     sides = [
         delimited(labels, regions, scheme, predicted) for labels, predicted in ((reference, False), (prediction, True))
     ]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
+WORD_BYTES = 8
+BLOCK = 2**19
 Box = tuple[slice, slice, slice]
 
 
@@ -35,16 +38,33 @@ def joint_histogram(reference: np.ndarray, prediction: np.ndarray, classes: int)
     """Count voxels by (reference label, predicted label): an int64 array of shape (classes, classes).
 
     Both arrays are uint8 of one shape with values below ``classes`` (background 0 included); row and column 0 are the
-    background, and the sum is the number of voxels. Only the box around either's labels is counted voxel by voxel.
+    background, and the sum is the number of voxels.
     """
-    histogram = np.zeros((classes, classes), np.int64)
-    box = bounding_box(reference, prediction)
-    if box is not None:
-        code_type = np.uint8 if classes <= 16 else np.uint16
-        code = np.add(np.multiply(reference[box], code_type(classes), dtype=code_type), prediction[box])
-        histogram += np.bincount(code.ravel(order="K"), minlength=classes * classes).reshape(classes, classes)
-    histogram[0, 0] += reference.size - histogram.sum()
-    return histogram
+    order: Literal["C", "F"] = "F" if reference.flags.f_contiguous else "C"
+    ours, theirs = (data.ravel(order=order) for data in (reference, prediction))
+    histogram = np.zeros(classes * classes, np.int64)
+    # In blocks that stay in the processor's cache: a case's two volumes as a whole do not.
+    for start in range(0, ours.size, BLOCK):
+        histogram += _labelled_pairs(ours[start : start + BLOCK], theirs[start : start + BLOCK], classes)
+    histogram[0] = reference.size - histogram[1:].sum()
+    return histogram.reshape(classes, classes)
+
+
+def _labelled_pairs(ours: np.ndarray, theirs: np.ndarray, classes: int) -> np.ndarray:
+    """Count pairs of labels by ``ours * classes + theirs``; of the pairs of background some are left out.
+
+    Most voxels are background on both sides: they are passed over eight at a time, as zeros of 64-bit words.
+    """
+    whole = ours.size - ours.size % WORD_BYTES
+    words = [side[:whole].view(np.uint64) for side in (ours, theirs)]
+    labelled = np.flatnonzero((words[0] | words[1]) != 0)
+    code_type = np.uint8 if classes <= 16 else np.uint16
+    first, second = (
+        np.concatenate([word[labelled].view(np.uint8), side[whole:]])
+        for word, side in zip(words, (ours, theirs), strict=True)
+    )
+    code = np.add(np.multiply(first, code_type(classes), dtype=code_type), second)
+    return np.bincount(code, minlength=classes * classes)
 
 
 def region_counts(histogram: np.ndarray, regions: Mapping[str, Sequence[int]]) -> dict[str, dict[str, int]]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from posttx.errors import PostTxError
-from posttx.scoring.surfaces import Definition
+
+if TYPE_CHECKING:  # the measures themselves take half a second to import
+    from posttx.scoring.surfaces import Definition
 
 Matching = Literal["none", "touching", "bipartite"]
 
