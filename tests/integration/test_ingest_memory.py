@@ -26,7 +26,9 @@ standardize_case(Job("x", files, "agree", "t1c", Path(folder) / "out", settings)
 PROGRAM = """
 import sys
 from pathlib import Path
+from posttx.memory import keep_freed_memory
 folder = sys.argv[1]
+keep_freed_memory()  # as in the workers of a shard
 files = {name: f"{folder}/x-{name}.nii.gz" for name in ("t1n", "t1c", "t2w", "t2f", "seg")}
 %s
 """

@@ -20,9 +20,11 @@ PROGRAM = f"""
 import json, sys
 from pathlib import Path
 import score_shard
+from posttx.memory import keep_freed_memory
 from posttx.scoring.evaluation import CaseItem, Scoring, Target, score_case
 folder, regions = Path(sys.argv[1]), json.loads(sys.argv[3])
 item = CaseItem("{CASE}", "p", 100, {{"m": folder / "pred.nii.gz"}}, reference=folder / "ref.nii.gz")
+keep_freed_memory()  # as in the workers of a shard
 score_case(item, Scoring(regions, sys.argv[2]), Target(folder / sys.argv[2], "c", "000"))
 """
 REGIONS = {"NETC": [1], "SNFH": [2], "ET": [3], "RC": [4], "TC": [1, 3], "WT": [1, 2, 3]}

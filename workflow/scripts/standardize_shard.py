@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from posttx.cases import IMAGE_COLUMNS, MODALITIES
+from posttx.files import flush
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
 from posttx.schemas import COHORT, GEOMETRY, TRANSFORMS, read_table, write_table
-from posttx.standardization import LEADER, Job, Settings, settings_from, standardize_case
+from posttx.standardization import LEADER, Job, Settings, image_file, label_file, settings_from, standardize_case
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -33,8 +34,10 @@ def standardize_shard(
     folder = Path(transforms).parent
     chosen = settings_from(settings)
     jobs = jobs_of(read_table(cohort_table, COHORT), read_table(geometry, GEOMETRY), shard, folder, chosen)
-    _delete_others(folder, jobs, len(MODALITIES) + len(chosen.extra_channels))
+    written = _files_of(jobs, len(MODALITIES) + len(chosen.extra_channels))
+    _delete_others(folder, written)
     done = map_cases(standardize_case, jobs, workers, verb="standardized")
+    flush(written)
     rows = [{**row, "cohort": cohort, "shard": shard} for row in done.values()]
     write_table(pd.DataFrame(rows, columns=list(TRANSFORMS.columns)), TRANSFORMS, transforms)
 
@@ -53,12 +56,15 @@ def jobs_of(
     return jobs
 
 
-def _delete_others(folder: Path, jobs: Mapping[str, Job], channels: int) -> None:
+def _files_of(jobs: Mapping[str, Job], channels: int) -> set[Path]:
+    images = {image_file(job.folder, case, number) for case, job in jobs.items() for number in range(channels)}
+    return images | {label_file(job.folder, case) for case, job in jobs.items() if "seg" in job.files}
+
+
+def _delete_others(folder: Path, written: set[Path]) -> None:
     """Delete what an earlier run left of cases, channels, references or torn writes that this one will not replace."""
-    expected = {f"images/{case}_{number:04d}.nii.gz" for case in jobs for number in range(channels)}
-    expected |= {f"labels/{case}.nii.gz" for case, job in jobs.items() if "seg" in job.files}
     for path in [*folder.glob("images/*"), *folder.glob("labels/*")]:
-        if path.relative_to(folder).as_posix() not in expected:
+        if path not in written:
             path.unlink()
 
 

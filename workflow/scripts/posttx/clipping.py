@@ -8,6 +8,7 @@ import numpy as np
 
 SAMPLE = 40_000
 SMALL = 200_000
+BLOCK = 2**16
 
 
 def clip_into(image: np.ndarray, data: np.ndarray, low: float, high: float) -> tuple[tuple[float, float], int]:
@@ -57,7 +58,9 @@ def exact_percentiles(values: np.ndarray, percents: Sequence[float]) -> list[flo
     if values.size < SMALL:
         return [float(value) for value in np.percentile(values.astype(np.float64), percents)]
     sample = np.sort(values[:: max(1, values.size // SAMPLE)])
-    return [_rank(values, sample, percent) for percent in percents]
+    ends = values.min(), values.max()
+    bands = _bands(values, [_limits(sample, percent, ends) for percent in percents])
+    return [_rank(values, *band, percent) for band, percent in zip(bands, percents, strict=True)]
 
 
 def clipped(data: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -93,26 +96,39 @@ def difference_channel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asfortranarray(np.where(both, z_scored(first) - z_scored(second), 0).astype(np.float32))
 
 
-def _rank(values: np.ndarray, sample: np.ndarray, percent: float) -> float:
-    """Return one percentile of many values, ordering only the band that must hold it by a sorted sample.
-
-    If the sample misled and the band does not hold the rank, all values are searched.
-    """
-    position = percent / 100 * (values.size - 1)
-    below = int(np.floor(position))
-    above = min(below + 1, values.size - 1)
+def _limits(sample: np.ndarray, percent: float, ends: tuple[np.generic, np.generic]) -> tuple[np.generic, np.generic]:
+    """Return values between which a percentile must lie by a sorted sample; ``ends`` are the lowest and highest."""
     share = percent / 100
     # Four standard deviations of the rank in a random sample, and some, because a regular one is not random.
     reach = int(4 * np.sqrt(share * (1 - share) * sample.size)) + 50
     first, last = (int(share * (sample.size - 1)) + side * reach for side in (-1, 1))
-    inside, offset = np.ones(0, bool), 0
-    if last < sample.size:
-        inside = values <= sample[last]
-    if first >= 0:
-        low = values < sample[first]
-        offset = int(np.count_nonzero(low))
-        inside = inside & ~low if inside.size else ~low
-    band = values[inside] if inside.size else values
+    return sample[first] if first >= 0 else ends[0], sample[last] if last < sample.size else ends[1]
+
+
+def _bands(values: np.ndarray, limits: Sequence[tuple[np.generic, np.generic]]) -> list[tuple[np.ndarray, int]]:
+    """Return, for each pair of limits, the values from one to the other, and how many are below.
+
+    In blocks that stay in the processor's cache, which halves the time of comparing all values at once.
+    """
+    parts: list[list[np.ndarray]] = [[] for _ in limits]
+    below = [0] * len(limits)
+    for start in range(0, values.size, BLOCK):
+        block = values[start : start + BLOCK]
+        for number, (low, high) in enumerate(limits):
+            lower = block < low
+            below[number] += int(np.count_nonzero(lower))
+            parts[number].append(block[(block <= high) ^ lower])
+    return [(np.concatenate(part), count) for part, count in zip(parts, below, strict=True)]
+
+
+def _rank(values: np.ndarray, band: np.ndarray, offset: int, percent: float) -> float:
+    """Return one percentile of many values, ordering only a band of them with ``offset`` values below it.
+
+    If the band does not hold the rank, all values are searched.
+    """
+    position = percent / 100 * (values.size - 1)
+    below = int(np.floor(position))
+    above = min(below + 1, values.size - 1)
     if below < offset or above >= offset + band.size:
         band, offset = values, 0
     ordered = np.partition(band, sorted({below - offset, above - offset}))

@@ -132,7 +132,12 @@ def write_volume(path: str | Path, data: np.ndarray, affine: np.ndarray, code: i
     ``code`` is the NIfTI sform/qform code: 1 scanner, 2 aligned, 4 MNI152; 0 would leave the affine unread, so it is
     written as 1. The same array gives the same bytes.
     """
-    path = Path(path)
+    with replacing(path) as beside:
+        pack_volume(beside, data, affine, code)
+
+
+def pack_volume(path: Path, data: np.ndarray, affine: np.ndarray, code: int) -> None:
+    """Write what ``write_volume`` describes to a place where a torn file does no harm."""
     data = data.astype(data.dtype.newbyteorder("="), copy=False)
     header = nib.Nifti1Header()
     header.set_data_dtype(data.dtype)
@@ -144,7 +149,7 @@ def write_volume(path: str | Path, data: np.ndarray, affine: np.ndarray, code: i
     header["scl_slope"], header["scl_inter"] = 1.0, 0.0
     content = header.binaryblock + b"\0\0\0\0"
     voxels = np.asfortranarray(data).ravel(order="F").view(np.uint8).data
-    with replacing(path) as beside, open(beside, "wb") as raw:
+    with open(path, "wb") as raw:
         if path.name.endswith(".gz"):
             # In one call isal is a sixth faster than through its file object; the header's time stamp stays 0.
             packer = isal_zlib.compressobj(COMPRESSION_LEVEL, isal_zlib.DEFLATED, GZIP)

@@ -21,6 +21,9 @@ from posttx.cases import IMAGE_COLUMNS, MODALITIES
 from posttx.errors import PostTxError
 from posttx.files import renaming, write_parquet
 
+if TYPE_CHECKING:
+    from pandera.pandas import DataFrameSchema
+
 SURFACE_COLUMNS = ("hd95_mm", "nsd_0.5", "nsd_1.0")
 LESION_COLUMNS = (
     "lesion_dice", "lesion_hd95_mm", "lesion_nsd_0.5", "lesion_nsd_1.0",

@@ -16,6 +16,7 @@ import numpy as np
 from posttx.cases import MODALITIES
 from posttx.clipping import clip_into, clipped, difference_channel
 from posttx.errors import PostTxError
+from posttx.files import renaming
 from posttx.grid import (
     Grid,
     grid_columns,
@@ -28,7 +29,7 @@ from posttx.grid import (
     same_voxels,
     standard_grid,
 )
-from posttx.nifti import Volume, form_code, read_volume, write_volume
+from posttx.nifti import Volume, form_code, pack_volume, read_volume
 
 logger = logging.getLogger(__name__)
 # The image whose grid stands for the case where the audit names none: the others are registered to it, mostly.
@@ -70,12 +71,23 @@ def settings_from(config: Mapping[str, Any]) -> Settings:
     return Settings(**values)
 
 
+def image_file(folder: Path, case: str, channel: int) -> Path:
+    """Return the file of one channel below the folder of a shard, as nnU-Net names it."""
+    return folder / "images" / f"{case}_{channel:04d}.nii.gz"
+
+
+def label_file(folder: Path, case: str) -> Path:
+    """Return the file of a standardised reference below the folder of a shard."""
+    return folder / "labels" / f"{case}.nii.gz"
+
+
 def standardize_case(job: Job) -> dict[str, Any]:
     """Write the standardised files of one case and return its transforms row (without cohort and shard).
 
     Every file is read once, and at most the leader and one more image are held, so that a worker needs about 0.6 GB at
-    182 x 218 x 182 float64. All images go to the standard grid made of the leader's
-    grid; one on another grid is read by the audit's decision, which the log and the column ``moved`` say.
+    182 x 218 x 182 float64. All images go to the standard grid made of the leader's grid; one on another grid is read
+    by the audit's decision, which the log and the column ``moved`` say. The files are not flushed to the disk: that is
+    for whoever writes the table of the rows (``files.flush``).
     """
     try:
         return _standardized(job)
@@ -113,7 +125,8 @@ def _standardized(job: Job) -> dict[str, Any]:
         _write(job, number, difference_channel(kept[first], kept[second]), standard, row["form_code"])
     if "seg" in job.files:
         label_map = standard_reference(read_volume(job.files["seg"]), original, standard, job.decision)
-        write_volume(job.folder / "labels" / f"{job.case}.nii.gz", label_map, standard.affine, row["form_code"])
+        with renaming(label_file(job.folder, job.case)) as beside:
+            pack_volume(beside, label_map, standard.affine, row["form_code"])
     row["moved"] = ",".join(moved)
     _say(job, row, original, standard)
     return {"case": job.case, **row}
@@ -186,7 +199,8 @@ def _no_label(reference: Volume, what: str) -> PostTxError:
 
 
 def _write(job: Job, number: int, image: np.ndarray, grid: Grid, code: int) -> None:
-    write_volume(job.folder / "images" / f"{job.case}_{number:04d}.nii.gz", image, grid.affine, code)
+    with renaming(image_file(job.folder, job.case, number)) as beside:
+        pack_volume(beside, image, grid.affine, code)
 
 
 def _say(job: Job, row: Mapping[str, Any], original: Grid, standard: Grid) -> None:

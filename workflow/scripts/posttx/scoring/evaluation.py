@@ -259,9 +259,7 @@ def _predicted_rows(prediction: np.ndarray, spacing: Spacing, scoring: Scoring) 
     ]
 
 
-def _shapes(
-    reference: np.ndarray, prediction: np.ndarray, spacing: Spacing, scoring: Scoring
-) -> PairShapes | None:
+def _shapes(reference: np.ndarray, prediction: np.ndarray, spacing: Spacing, scoring: Scoring) -> PairShapes | None:
     """Return surfaces and lesions of a pair; None where the scheme counts voxels only."""
     if scoring.rules.matching == "none":
         return None

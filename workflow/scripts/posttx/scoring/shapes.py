@@ -45,7 +45,7 @@ def pair_shapes(
     rules: ScoringScheme,
     tolerances: Sequence[float],
 ) -> PairShapes:
-    """Measure a pair of uint8 label arrays of one shape; ``spacing`` and ``tolerances`` in mm. Empty pairs are valid."""
+    """Measure a pair of uint8 label arrays of one shape, also an empty one; ``spacing`` and ``tolerances`` in mm."""
     box = metrics.bounding_box(reference, prediction) or (slice(0, 1),) * 3
     reach = tuple(
         slice(max(0, side.start - margin(rules)), min(extent, side.stop + margin(rules)))
