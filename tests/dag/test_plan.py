@@ -28,7 +28,7 @@ def test_the_whole_workflow(cohorts, tmp_path):
     run = snakemake(tmp_path, "-n", config=config(cohorts))
     assert run.returncode == 0, run.text
     assert run.jobs["train_fold"] == run.jobs["validate_fold"] == 5
-    assert run.jobs["scan_cohort"] == 2
+    assert run.jobs["gather_cohort"] == 2
     assert run.jobs["write_splits"] == run.jobs["write_dataset"] == run.jobs["check_audit"] == 1
     assert run.jobs["write_report"] == 1
     assert run.jobs["audit_shard"] == run.jobs["standardize_shard"] == run.jobs["score_shard"]
@@ -100,7 +100,7 @@ def test_counts_need_no_image(tmp_path):
     run = snakemake(tmp_path, "-n", config=settings)
     assert run.returncode == 0, run.text
     assert run.jobs["import_counts"] == 1
-    assert not {"audit_shard", "scan_cohort", "score_shard", "train_fold"} & set(run.jobs)
+    assert not {"audit_shard", "scan_shard", "score_shard", "train_fold"} & set(run.jobs)
 
 
 def test_a_cohort_without_references_is_predicted(cohorts, tmp_path):

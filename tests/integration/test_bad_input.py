@@ -20,7 +20,7 @@ from posttx.cases import IMAGE_COLUMNS, Case, list_cases
 from posttx.errors import PostTxError
 from posttx.nifti import read_volume, write_volume
 from posttx.schemas import COHORT, FINDINGS, read_table
-from scan_cohort import scan_cohort
+from scan_shard import scan_shard
 
 SPACING = 3.0
 SEED = 7
@@ -295,7 +295,7 @@ def audited(tmp_path_factory) -> Audited:
     cohorts = {"a": [*cases.values(), *healthy, more["DUP002"]], "b": [more["DUP003"], shared]}
     inputs: dict[str, list[Path]] = {name: [] for name in ("cohorts", "intensity", "labels", "findings", "evidence")}
     for cohort, members in cohorts.items():
-        scan_cohort(sorted(members, key=lambda case: case.case), root / f"{cohort}.parquet")
+        scan_shard(sorted(members, key=lambda case: case.case), root / f"{cohort}.parquet")
         outputs = {name: root / cohort / f"{name}.parquet" for name in [*list(inputs)[1:], "geometry", "thumbnails"]}
         audit_shard(
             tasks_of(read_table(root / f"{cohort}.parquet", COHORT), "000", USES[cohort], NAMES, "fail"), outputs, 2

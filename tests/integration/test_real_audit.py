@@ -15,7 +15,7 @@ from posttx.cases import IMAGE_COLUMNS, MODALITIES, list_cases
 from posttx.errors import PostTxError
 from posttx.files import read_json
 from posttx.schemas import COHORT, FINDINGS, GEOMETRY, INTENSITY, LABEL_VOLUMES, read_table
-from scan_cohort import scan_cohort
+from scan_shard import scan_shard
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "real" / "cases"
 OFFICIAL = {1: "NETC", 2: "SNFH", 3: "ET", 4: "RC"}
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="the shared real cases
 def audit(root: Path, geometry: str, names: dict[int, str], cases: Path = REAL) -> Path:
     """Run scan, audit and gather in ``root``; return the folder of the gathered tables."""
     listed = list_cases("real", {"path": str(cases), "use": "test"}, 2, root)
-    scan_cohort(listed, root / "real.parquet")
+    scan_shard(listed, root / "real.parquet")
     cohort = read_table(root / "real.parquet", COHORT)
     inputs: dict[str, list[Path]] = {"cohorts": [root / "real.parquet"], **{name: [] for name in TABLES}}
     for shard in sorted({case.shard for case in listed}):

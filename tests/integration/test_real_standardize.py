@@ -11,7 +11,7 @@ from posttx.errors import CasesFailedError
 from posttx.grid import restore_labels
 from posttx.nifti import read_volume
 from posttx.schemas import COHORT, GEOMETRY, TRANSFORMS, read_table, write_table
-from scan_cohort import scan_cohort
+from scan_shard import scan_shard
 from standardize_shard import standardize_shard
 
 NAMES = {1: "ET", 2: "NETC", 3: "SNFH", 4: "RC"}
@@ -23,7 +23,7 @@ def audited(shared, tmp_path_factory):
     """Scan and audit the real cases once; return the folder of their tables."""
     folder = tmp_path_factory.mktemp("real")
     cases = list_cases("real", {"path": str(shared / "data/real/cases"), "use": "test"}, 1, folder)
-    scan_cohort(cases, folder / "cohort.parquet")
+    scan_shard(cases, folder / "cohort.parquet")
     names = ("intensity", "labels", "findings", "geometry", "evidence", "thumbnails")
     tasks = tasks_of(read_table(folder / "cohort.parquet", COHORT), "000", "test", NAMES, "trust_voxels")
     audit_shard(tasks, {name: folder / f"{name}.parquet" for name in names})

@@ -1,12 +1,13 @@
-"""How many jobs a plan of 1,621 cases has, and the memory it takes."""
+"""Plans of 1,621 cases: how many jobs and how much memory, and that a small change on a finished tree stays small."""
 
 import pytest
 import true_scale
 
-from workflow_runs import Run
+from workflow_runs import Run, empty_cohort
 
 MOST_JOBS = 400
 MOST_MB = 300
+BY_SHARD = {"scan_shard", "audit_shard", "standardize_shard", "predict_shard", "score_shard"}
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +18,36 @@ def tree(shared, tmp_path_factory):
     return directory
 
 
+@pytest.fixture(scope="module")
+def finished(tree):
+    """Return the same directory with an output wherever the workflow expects one."""
+    true_scale.pretend_finished(tree)
+    return tree
+
+
+def planned(tree) -> dict[str, int]:
+    return Run(0, true_scale.call(tree, "-n").text).jobs
+
+
 def test_a_first_plan_has_few_jobs_and_little_memory(tree):
     run = true_scale.call(tree, "-n")
     jobs = Run(0, run.text).jobs
     assert sum(jobs.values()) < MOST_JOBS
     assert jobs["audit_shard"] == jobs["standardize_shard"] == jobs["score_shard"] == 2 * 32
     assert run.peak_mb < MOST_MB
+
+
+def test_a_finished_tree_has_nothing_to_do(finished):
+    assert planned(finished) == {}
+
+
+def test_one_more_case_or_a_rewritten_file_touches_its_shard_only(finished):
+    """Both at once: a held-out case of a new patient, and another image of a case that was there."""
+    cohort = finished / true_scale.FOLDERS["additional"]
+    empty_cohort(cohort, ["BraTS-GLI-99999-100"])
+    image = next(path for path in sorted(cohort.rglob("*-t1c.nii.gz")) if "99999" not in path.name)
+    image.touch()
+    jobs = planned(finished)
+    assert {rule for rule, count in jobs.items() if count == 2} == BY_SHARD
+    assert not {"write_dataset", "write_splits", "preprocess_dataset", "train_fold", "validate_fold"} & set(jobs)
+    assert {"gather_cohort", "gather_audit", "gather_metrics", "make_tables", "write_report"} <= set(jobs)

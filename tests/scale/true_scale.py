@@ -48,6 +48,21 @@ def age(root: Path, seconds: float) -> None:
         os.utime(path, (then, then))
 
 
+def pretend_finished(directory: Path) -> None:
+    """Write every output that the workflow names, of a few bytes and one age, younger than the cohorts."""
+    outputs = [line.split("\t")[0] for line in call(directory, "--summary").text.splitlines() if "\tmissing\t" in line]
+    assert outputs
+    then = time.time() - 60
+    for path in (directory / output for output in outputs):
+        if path.suffix:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}")
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+    for output in outputs:
+        os.utime(directory / output, (then, then))
+
+
 def call(directory: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> Cost:
     """Run Snakemake in ``directory`` and return what it cost; a failure raises with what it printed."""
     command = [str(SNAKEMAKE), "--snakefile", str(snakefile), "--directory", str(directory), "--cores", "2", *arguments]

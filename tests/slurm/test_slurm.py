@@ -52,7 +52,7 @@ HERE = [
     "--slurm-init-seconds-before-status-checks=3",
     "--latency-wait=5",
     "--set-threads",
-    *(f"{rule}=1" for rule in ("scan_cohort", "audit_shard", "standardize_shard", "score_shard", "restore_shard")),
+    *(f"{rule}=1" for rule in ("scan_shard", "audit_shard", "standardize_shard", "score_shard", "restore_shard")),
     *(f"{rule}=1" for rule in ("train_fold", "validate_fold", "predict_shard")),
     *(f"{rule}=2" for rule in ("extract_fingerprint", "preprocess_dataset", "draw_cases")),
 ]

@@ -14,7 +14,7 @@ from posttx.grid import restore_labels
 from posttx.nifti import read_volume, write_volume
 from posttx.schemas import GEOMETRY, TRANSFORMS, read_table, write_table
 from posttx.standardization import settings_from
-from scan_cohort import scan_cohort
+from scan_shard import scan_shard
 from standardize_shard import standardize_shard
 
 LAS = np.array([[-1.0, 0, 0, 90], [0, 1, 0, -126], [0, 0, 1, -72], [0, 0, 0, 1]])
@@ -62,7 +62,7 @@ class Shard:
         return self.cases[case]
 
     def run(self, decisions=None, workers=1, leader="t1c", **settings) -> pd.DataFrame:
-        scan_cohort(list(self.cases.values()), self.root / "cohort.parquet")
+        scan_shard(list(self.cases.values()), self.root / "cohort.parquet")
         decided = [(decisions or {}).get(case, "agree") for case in self.cases]
         table = pd.DataFrame({"cohort": "c", "case": list(self.cases), "decision": decided})
         table = table.assign(evidence="", grid_file=leader).reindex(columns=list(GEOMETRY.columns))

@@ -4,8 +4,7 @@
 rule audit_shard:
     """Audit the cases of one shard, each file read once; bad data becomes findings, never a failed job."""
     input:
-        files=files_of,
-        cohort=ancient("<results>/cohorts/{cohort}.parquet"),
+        cohort="<results>/cohorts/shards/{cohort}/{shard}.parquet",
     output:
         intensity="<results>/audit/shards/{cohort}/{shard}/intensity.parquet",
         labels="<results>/audit/shards/{cohort}/{shard}/labels.parquet",

@@ -1,7 +1,11 @@
 """What the rules share: the checked configuration, the cases, and functions of wildcards. No rules in here.
 
 COHORTS' CASES are listed from file names alone; headers are read in jobs. A job that needs a case's row reads it from the
-cohort table as `ancient(...)`: what triggers a shard is the list of its own files, so that one more case touches one shard.
+table of its shard, so that one more case touches one shard.
+
+`ancient(...)` orders jobs without triggering one. But Snakemake (9.27) looks at no trigger of a job that waits, even so, for
+one that is to run again: its own files, parameters and code are then noticed in the next run only. So a job with an ancient
+input has its triggers in files that other jobs write, and these are not ancient.
 """
 
 import os
@@ -61,13 +65,18 @@ def shards_of(cohort):
 
 def files_of(wildcards):
     """Return every image and reference of the cases of one shard."""
-    return [path for case in CASES[wildcards.cohort] if case.shard == wildcards.shard for path in case.files.values()]
+    return [path for case in cases_of(wildcards) for path in case.files.values()]
 
 
-def references_of(wildcards):
-    """Return the references of the cases of one shard."""
-    cases = (case for case in CASES[wildcards.cohort] if case.shard == wildcards.shard)
-    return [case.files["seg"] for case in cases if "seg" in case.files]
+def cases_of(wildcards):
+    """Return the cases of one shard."""
+    return [case for case in CASES[wildcards.cohort] if case.shard == wildcards.shard]
+
+
+def scanned_shards_of(wildcards):
+    """Return the tables of all shards of a cohort."""
+    shards = shards_of(wildcards.cohort)
+    return [f"<results>/cohorts/shards/{wildcards.cohort}/{shard}.parquet" for shard in shards]
 
 
 def audits_of_shards(table):
@@ -77,11 +86,6 @@ def audits_of_shards(table):
         for cohort in IMAGE_COHORTS
         for shard in shards_of(cohort)
     ]
-
-
-def cohort_files(wildcards):
-    """Return every image and reference of a cohort."""
-    return [path for case in CASES[wildcards.cohort] for path in case.files.values()]
 
 
 def phantom_settings(wildcards):

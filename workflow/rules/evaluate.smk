@@ -4,9 +4,8 @@
 rule score_shard:
     """Score all models on the cases of one shard, each reference read once; one Parquet per case and model."""
     input:
-        cohort=ancient("<results>/cohorts/{cohort}.parquet"),
+        cohort="<results>/cohorts/shards/{cohort}/{shard}.parquet",
         geometry=geometry_of,
-        references=references_of,
         predictions=predictions_of,
         code=code_of(
             "score_shard.py",
@@ -17,6 +16,7 @@ rule score_shard:
             "posttx/schemas.py",
             "posttx/scoring/scoring_schemes.py",
             "posttx/scoring/sources.py",
+            "posttx/scoring/shapes.py",
             "posttx/scoring/surfaces.py",
         ),
     output:

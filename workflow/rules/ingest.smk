@@ -1,26 +1,52 @@
-"""From files to the table of a cohort."""
+"""From files to the table of a cohort.
+
+Only here do the files of cases trigger jobs: whatever reads them further down depends on the table of their shard. A job
+that also had them as inputs would not notice them change while one that it waits for is to run again (see common.smk).
+"""
 
 
-rule scan_cohort:
-    """Read the headers of a cohort into its table; a file that cannot be read keeps its row, without header columns."""
+rule scan_shard:
+    """Read the headers of a shard into its table; a file that cannot be read keeps its row, without header columns."""
     input:
-        files=cohort_files,
+        files=files_of,
     output:
-        table="<results>/cohorts/{cohort}.parquet",
+        table="<results>/cohorts/shards/{cohort}/{shard}.parquet",
     log:
-        "<logs>/scan_cohort/{cohort}.log",
+        "<logs>/scan_shard/{cohort}/{shard}.log",
     benchmark:
-        "<benchmarks>/scan_cohort/{cohort}.tsv"
+        "<benchmarks>/scan_shard/{cohort}/{shard}.tsv"
     conda:
         "../../envs/base.yaml"
-    threads: 4
+    threads: 2
     resources:
         mem_mb=1_000,
         runtime="30m",
     params:
-        cases=lookup("{cohort}", within=CASES),
+        cases=cases_of,
         version=versions.SCAN,
     message:
-        "Scanning the headers of cohort {wildcards.cohort}."
+        "Scanning the headers of shard {wildcards.shard} of cohort {wildcards.cohort}."
     script:
-        "../scripts/scan_cohort.py"
+        "../scripts/scan_shard.py"
+
+
+rule gather_cohort:
+    """Put the shards of a cohort together in its table."""
+    input:
+        shards=scanned_shards_of,
+    output:
+        table="<results>/cohorts/{cohort}.parquet",
+    log:
+        "<logs>/gather_cohort/{cohort}.log",
+    benchmark:
+        "<benchmarks>/gather_cohort/{cohort}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1_000,
+        runtime="10m",
+    message:
+        "Gathering the table of cohort {wildcards.cohort}."
+    script:
+        "../scripts/gather_cohort.py"

@@ -1,4 +1,4 @@
-"""Read every header of a cohort and write the cohort table."""
+"""Read every header of the cases of a shard and write their rows of the cohort table."""
 
 import logging
 from collections.abc import Sequence
@@ -55,8 +55,8 @@ def cohort_row(case: Case) -> dict[str, Any]:
     return row
 
 
-def scan_cohort(cases: Sequence[Case], table: str | Path, threads: int = 1) -> None:
-    """Write the cohort table of ``cases``, one row per case in their order."""
+def scan_shard(cases: Sequence[Case], table: str | Path, threads: int = 1) -> None:
+    """Write the rows of the cohort table of ``cases``, in their order."""
     with ThreadPoolExecutor(max(1, threads)) as pool:
         rows = list(pool.map(cohort_row, cases))
     write_table(pd.DataFrame(rows, columns=list(COHORT.columns)), COHORT, table)
@@ -65,4 +65,4 @@ def scan_cohort(cases: Sequence[Case], table: str | Path, threads: int = 1) -> N
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
-    scan_cohort(snakemake.params.cases, snakemake.output.table, snakemake.threads)
+    scan_shard(snakemake.params.cases, snakemake.output.table, snakemake.threads)
