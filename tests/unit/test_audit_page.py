@@ -29,7 +29,7 @@ def text(page):
 
 
 def tile_of(text, case, cohort="training"):
-    return re.search(rf'<li class="tile[^>]*id="case-{cohort}-{case.lower()}".*?</li>', text, re.DOTALL)[0]
+    return re.search(rf'<li class="tile[^>]*id="case-{cohort}-{re.escape(case)}".*?</li>', text, re.DOTALL)[0]
 
 
 def test_the_verdict_comes_first_and_names_what_stops_the_run(text):

@@ -10,15 +10,16 @@ from PIL import Image
 from draw_cases import draw_cases, predictions_of, select
 from posttx.errors import PostTxError
 from posttx.nifti import write_volume
-from posttx.reporting.case_pictures import (
-    CaseVolumes,
+from posttx.reporting.case_pictures import draw_case, montage
+from posttx.reporting.case_volumes import (
+    assembled,
+    averaged,
     bounding_box,
-    draw_case,
-    montage,
+    cropped,
     read_case,
-    shown,
     slice_with_most,
     tile,
+    upright,
 )
 
 LABEL_COLORS = {label.value: label.color for label in tree.SCHEME.labels}
@@ -34,9 +35,14 @@ def volumes(reference=True, lesion=True):
     if lesion:
         labels[5:9, 8:14, 6:10] = 2
         labels[6:8, 9:12, 7:9] = 3
-    images = dict.fromkeys(("t1n", "t1c", "t2w", "t2f"), image)
-    return CaseVolumes(
-        "BraTS-GLI-00001-100", images, labels if reference else None, np.roll(labels, 1, 0), (3.0, 3.0, 3.0)
+    maps = {"ref": labels} if reference else {}
+    maps["pred"] = np.roll(labels, 1, 0)
+    return assembled(
+        "BraTS-GLI-00001-100",
+        dict.fromkeys(("t1n", "t1c", "t2w", "t2f"), image).items(),
+        {kind: cropped(volume) for kind, volume in maps.items()},
+        SHAPE,
+        np.diag([3.0, 3.0, 3.0, 1.0]),
     )
 
 
@@ -65,9 +71,9 @@ def test_the_slice_with_most_lesion_is_chosen():
 def test_the_view_is_radiological_and_upright():
     volume = np.zeros((3, 4, 5))
     volume[2, 3, 4] = 1  # the most right... R-A-S grows to the right, front and top
-    assert shown(volume, 2, 4)[0, 0] == 1  # patient's right on the left, front up
-    assert shown(volume, 1, 3)[0, 0] == 1  # patient's right on the left, top up
-    assert shown(volume, 0, 2)[0, -1] == 1  # front to the right, top up
+    assert upright(volume[:, :, 4], 2)[0, 0] == 1  # patient's right on the left, front up
+    assert upright(volume[:, 3], 1)[0, 0] == 1  # patient's right on the left, top up
+    assert upright(volume[2], 0)[0, -1] == 1  # front to the right, top up
 
 
 def test_a_case_is_turned_to_ras_and_aligned_by_affine(tmp_path):
@@ -78,9 +84,11 @@ def test_a_case_is_turned_to_ras_and_aligned_by_affine(tmp_path):
     flipped[0, 3] = -3.0 * (SHAPE[0] - 1)
     write_volume(prediction, labels, flipped)
     case = read_case("a", {name: paths[name] for name in ("t1n", "t1c")}, paths["seg"], prediction)
-    assert case.reference is not None
-    assert np.array_equal(case.reference, case.prediction)
-    assert case.reference[SHAPE[0] - 3, 3, 4] == 1  # L-A-S index 2 is that far from the left in R-A-S
+    assert np.array_equal(case.labels.maps["ref"], case.labels.maps["pred"])
+    # L-A-S indices 2 to 4 are that far from the left in R-A-S
+    assert case.labels.box == (slice(SHAPE[0] - 5, SHAPE[0] - 2), slice(3, 9), slice(4, 8))
+    assert (case.labels.maps["ref"] == 1).all()
+    assert np.allclose(case.affine @ [SHAPE[0] - 3, 3, 4, 1], LAS @ [2, 3, 4, 1])
 
 
 def test_voxels_may_be_trusted_over_affines(tmp_path):
@@ -88,7 +96,7 @@ def test_voxels_may_be_trusted_over_affines(tmp_path):
     images = {"t1n": paths["t1n"]}
     with pytest.raises(PostTxError, match="not that of the images"):
         read_case("a", images, paths["seg"], None)
-    assert read_case("a", images, paths["seg"], None, "trust_voxels").reference.sum() == 3 * 6 * 4
+    assert read_case("a", images, paths["seg"], None, "trust_voxels").labels.maps["ref"].sum() == 3 * 6 * 4
 
 
 def test_another_grid_is_refused_by_name(tmp_path):
@@ -184,9 +192,57 @@ def test_cases_are_pictured_on_demand(tmp_path):
 def test_the_bounding_box_is_that_of_the_set_voxels(seed):
     draw = np.random.default_rng(seed)
     mask = np.zeros((9, 8, 7), bool)
+    assert bounding_box(mask) is None
     mask[tuple(draw.integers(0, size, 4) for size in mask.shape)] = True
-    box = bounding_box(mask, np.zeros(3, int))
     places = np.argwhere(mask)
-    assert [(part.start, part.stop) for part in box] == list(
+    assert [(part.start, part.stop) for part in bounding_box(mask)] == list(
         zip(places.min(axis=0).tolist(), (places.max(axis=0) + 1).tolist(), strict=True)
     )
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("factors", [(2, 2, 2), (1, 3, 2), (1, 1, 1)])
+def test_blocks_are_averaged_with_nothing_beyond_the_end(order, factors):
+    image = np.random.default_rng(0).integers(0, 4000, (7, 6, 5)).astype(np.int16)
+    wide = np.pad(image, [(0, -size % n) for size, n in zip(image.shape, factors, strict=True)]).astype(float)
+    blocks = wide.reshape([part for size, n in zip(wide.shape, factors, strict=True) for part in (size // n, n)])
+    found = averaged(np.asarray(image, order=order), factors)
+    np.testing.assert_allclose(found, blocks.mean(axis=(1, 3, 5)), rtol=1e-6)
+
+
+def test_a_tile_shows_the_voxels_of_its_slice():
+    draw = np.random.default_rng(0)
+    image, labels = draw.uniform(1, 2, SHAPE), np.zeros(SHAPE)
+    labels[4:9, 5:12, 7:10] = draw.integers(1, 4, (5, 7, 3))
+    labels[6, 8, 13] = 4
+    case = assembled("a", [("t1c", image)], {"ref": cropped(labels)}, SHAPE, np.diag([1.0, 2.0, 3.0, 1.0]))
+    for axis in range(3):
+        index = slice_with_most(labels > 0, axis)
+        assert case.labels.slices[axis] == index
+        cut = tile(case, "t1c", axis)
+        np.testing.assert_array_equal(cut.image, upright(image.take(index, axis), axis))
+        np.testing.assert_array_equal(cut.maps["ref"], upright(labels.take(index, axis), axis))
+    assert tile(case, "t1c", 0).aspect == pytest.approx(3 / 2)
+
+
+def test_the_view_near_the_lesion_holds_all_of_it_and_stays_in_the_scan():
+    labels = np.zeros((150, 140, 30))
+    labels[2:30, 60:90, 10:20] = 2
+    affine = np.eye(4)
+    case = assembled("a", [("t1c", np.ones(labels.shape))], {"ref": cropped(labels)}, labels.shape, affine)
+    near = tile(case, "t1c", near=True)
+    assert near.image.shape == near.maps["ref"].shape == (70, 70)
+    assert (near.maps["ref"] == 2).sum() == 28 * 30
+    assert near.image.all()
+
+
+def test_the_head_is_what_any_image_or_label_holds():
+    first, second, labels = (np.zeros((60, 50, 40)) for _ in range(3))
+    first[20:30, 20:30, 20:30] = 5
+    second[25:40, 22:28, 10:15] = -5
+    labels[45, 25, 25] = 1
+    images = [("t1n", first), ("t1c", second)]
+    case = assembled("a", images, {"pred": cropped(labels)}, first.shape, np.diag([2.0, 2.0, 2.0, 1.0]))
+    assert case.head == (slice(18, 48), slice(18, 32), slice(8, 32))
+    nothing = assembled("a", [("t1n", np.zeros(first.shape))], {}, first.shape, np.eye(4))
+    assert tile(nothing, "t1n").image.size

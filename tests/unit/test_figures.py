@@ -10,11 +10,13 @@ from posttx.errors import PostTxError
 from posttx.labels import scheme_from
 from posttx.reporting.figures_cohort import draw_class_shares, draw_intensities, draw_presence
 from posttx.reporting.figures_model import (
+    BOOTSTRAPS,
     draw_confusion,
     draw_dice,
     draw_inter_class,
     draw_volume_dice,
     draw_volumes,
+    resampled_lines,
     with_states,
 )
 from posttx.reporting.figures_training import draw_curves, draw_network, planned_configuration, read_progress
@@ -70,6 +72,28 @@ def test_without_references_the_figures_say_so(tmp_path):
     draw_volumes(metrics, tree.COLORS, tmp_path / "c.svg")
     for path in tmp_path.glob("?.svg"):
         assert "No case has a reference" in path.read_text()
+
+
+def test_lines_of_resampled_patients_are_those_of_least_squares():
+    draw = np.random.default_rng(4)
+    names = np.array(["b", "a", "c", "a", "d", "c", "a", "e"])
+    x, y = draw.normal(1000, 1, names.size), draw.uniform(0, 1, names.size)
+    x[names != "a"] = 1000.5  # so that some draws hold one place only
+    at = np.array([998.0, 1000.0, 1003.0])
+    expected = []
+    for row in np.random.default_rng(0).integers(0, 5, (BOOTSTRAPS, 5)):
+        chosen = np.concatenate([np.flatnonzero(names == "abcde"[i]) for i in row])
+        if np.ptp(x[chosen]) > 0:
+            fit = np.polynomial.Polynomial.fit(x[chosen], y[chosen], 1)
+            expected.append(fit(at))
+    assert 0 < len(expected) < BOOTSTRAPS
+    np.testing.assert_allclose(resampled_lines(x, y, names, at), expected, atol=1e-9)
+
+
+def test_logarithmic_axes_are_labelled_in_plain_numbers(tmp_path):
+    draw_volume_dice(tree.case_metrics(), tree.COLORS, tmp_path / "x.svg")
+    labels = set(re.findall(r">([\d.]+)</text>", (tmp_path / "x.svg").read_text()))
+    assert {"0.1", "1", "10"} <= labels
 
 
 def test_confusion_is_in_percent_of_the_reference_class(tmp_path):

@@ -71,6 +71,25 @@ def test_the_page_is_well_formed_and_its_ids_are_unique(page):
     assert len(page.ids) == len(set(page.ids))
 
 
+def test_cases_whose_ids_differ_in_dots_or_case_have_their_own_anchors(results, tmp_path):
+    root, settings = results
+    copied = tmp_path / "results"
+    shutil.copytree(root, copied)
+    cases = ["scan.1-a", "scan-1-a", "Scan-1-A", "scan_1-a"]
+    worst = copied / "tables/additional/nnunet/worst_cases.parquet"
+    pd.read_parquet(worst).head(len(cases)).assign(case=cases).to_parquet(worst)
+    folder = copied / "figures/additional/nnunet/cases"
+    folder.mkdir()
+    for case in cases:
+        (folder / f"{case}.webp").write_bytes(b"x")
+    write_report(copied, tree.ASSETS, copied / "report/index.html", settings)
+    page = Page((copied / "report/index.html").read_text())
+    anchors = [name for name in page.ids if name.startswith("case-additional-nnunet-")]
+    assert anchors == [f"case-additional-nnunet-{case}" for case in cases]
+    assert {f"#{name}" for name in anchors} <= set(page.links)
+    assert len(page.ids) == len(set(page.ids))
+
+
 def test_the_sections_of_the_published_report_stand_in_its_order(page):
     order = [
         "dataset",

@@ -128,7 +128,7 @@
     say("Open a case from the report.");
     return;
   }
-  document.getElementById("back").href = "../index.html#case-" + parts.join("-").toLowerCase().replace(/[^a-z0-9_-]+/g, "-");
+  document.getElementById("back").href = "../index.html#case-" + parts.join("-");
   var source = document.createElement("script");
   source.src = parts.map(encodeURIComponent).join("/") + ".js";
   source.onerror = function () { say("The volumes of this case are not beside the page (" + source.getAttribute("src") + ")."); };

@@ -102,6 +102,7 @@ rule draw_cases:
         code=code_of(
             "draw_cases.py",
             "posttx/reporting/case_pictures.py",
+            "posttx/reporting/case_volumes.py",
             "posttx/scoring/sources.py",
             "posttx/reporting/viewer.py",
             "posttx/reporting/palettes.py",

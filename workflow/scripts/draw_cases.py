@@ -15,7 +15,8 @@ from posttx.errors import PostTxError
 from posttx.files import replacing, write_text
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
-from posttx.reporting.case_pictures import Tile, draw_case, montage, read_case, tile
+from posttx.reporting.case_pictures import draw_case, montage
+from posttx.reporting.case_volumes import Tile, read_case, tile
 from posttx.reporting.viewer import case_script
 from posttx.scoring.sources import find_predictions
 

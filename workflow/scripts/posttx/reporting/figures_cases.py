@@ -61,7 +61,7 @@ def _trajectory(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> No
                 axes.plot(range(len(part)), volume, color=colors[str(region)], linestyle=style, marker=marker,
                           markersize=3, linewidth=1.1)  # fmt: skip
         axes.set_xticks(range(len(part)), part["timepoint"].astype(str))
-    axes.set_yscale("symlog", linthresh=0.1)
+    logarithmic(axes, "y", "symlog", linthresh=0.1)
     axes.tick_params(labelsize=8)
 
 

@@ -120,21 +120,33 @@ def _trend(axes: Axes, x: np.ndarray, y: np.ndarray, patients: np.ndarray) -> No
     at = np.linspace(x.min(), x.max(), 40)
     fit = stats.linregress(x, y)
     axes.plot(10**at, fit.intercept + fit.slope * at, color=INK, linewidth=1.2, zorder=4)
-    groups = [np.flatnonzero(patients == name) for name in np.unique(patients)]
-    if len(groups) >= SMALLEST_TREND:
-        draw = np.random.default_rng(0)
-        lines = []
-        for _ in range(BOOTSTRAPS):
-            chosen = np.concatenate([groups[i] for i in draw.integers(0, len(groups), len(groups))])
-            if np.ptp(x[chosen]) > 0:
-                slope, intercept = np.polyfit(x[chosen], y[chosen], 1)
-                lines.append(intercept + slope * at)
-        low, high = np.percentile(lines, [2.5, 97.5], axis=0)
+    if len(np.unique(patients)) >= SMALLEST_TREND:
+        low, high = np.percentile(resampled_lines(x, y, patients, at), [2.5, 97.5], axis=0)
         axes.fill_between(10**at, low, high, color=INK, alpha=0.13, linewidth=0, zorder=1)
     rho = stats.spearmanr(x, y).statistic if np.ptp(y) else float("nan")
     pearson = stats.pearsonr(10**x, y).statistic if np.ptp(y) else float("nan")
     axes.text(0.98, 0.04, f"Pearson {pearson:.2f}, Spearman {rho:.2f}", transform=axes.transAxes, ha="right",
               fontsize=8.5, zorder=5)  # fmt: skip
+
+
+def resampled_lines(x: np.ndarray, y: np.ndarray, patients: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return straight lines by least squares at places ``at``, one row per draw of as many patients as there are.
+
+    A draw of patients whose ``x`` is all the same has no line and is left out.
+    """
+    _, group = np.unique(patients, return_inverse=True)
+    count = int(group.max()) + 1
+    # how often each patient is drawn, and from that the sums over the cases drawn: no fit is made case by case
+    picked = np.random.default_rng(0).integers(0, count, (BOOTSTRAPS, count))
+    often = np.array([np.bincount(row, minlength=count) for row in picked])
+    x, origin = x - x.mean(), x.mean()
+    parts = (np.ones(len(x)), x, y, x * x, x * y)
+    n, sx, sy, sxx, sxy = (often @ np.bincount(group, part, count) for part in parts)
+    spread = n * sxx - sx * sx
+    kept = spread > 1e-12 * n * n
+    slope = (n * sxy - sx * sy)[kept] / spread[kept]
+    middle = (sy[kept] - slope * sx[kept]) / n[kept]
+    return middle[:, None] + slope[:, None] * (at - origin)
 
 
 def draw_inter_class(table: pd.DataFrame, names: Mapping[int, str], path: str | Path) -> None:

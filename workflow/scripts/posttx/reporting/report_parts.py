@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from markupsafe import Markup
@@ -134,7 +135,8 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
     links = (f"../figures/{cohort}/{model}/cases", budget, viewer)
     montages = {name: _montage(figures / f"{name}.png", budget) for name in ("worst", "best")}
     cases = case_entries(tables | {"all_cases": ranked(scores, convention)}, figures / "cases", *links)
-    pictured = {entry["case"]: f"#case-{key}-{slug(entry['case'])}" for entry in cases}
+    # The id as it is: names of cohorts and models have no hyphen or capital, so that no two cases share an anchor
+    pictured = {entry["case"]: f"#case-{key}-{quote(entry['case'], safe='')}" for entry in cases}
     scored = bool(tables["per_class"]["n_present"].fillna(0).sum() + tables["per_class"]["n_absent"].fillna(0).sum())
     return {
         "key": key, "cohort": cohort, "model": model, "scored": scored, "known_cases": len(scores.cases),

@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from posttx.files import replacing
 
@@ -62,10 +62,15 @@ def figure(
             canvas.savefig(beside, format="svg", metadata={"Date": None, "Creator": "PostTx"})
 
 
-def logarithmic(axes: Axes, which: str = "x") -> None:
-    """Make an axis logarithmic with labels at whole decades only: those between overlap on a short range."""
-    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    (axes.xaxis if which == "x" else axes.yaxis).set_minor_formatter(NullFormatter())
+def logarithmic(axes: Axes, which: str = "x", scale: str = "log", **options: Any) -> None:
+    """Make an axis logarithmic with labels at whole decades only: those between overlap on a short range.
+
+    Labels are plain numbers: to typeset powers of ten takes a tenth of the time of all figures.
+    """
+    (axes.set_xscale if which == "x" else axes.set_yscale)(scale, **options)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def say(axes: Axes, text: str) -> None:
