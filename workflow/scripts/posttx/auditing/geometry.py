@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 
 from posttx.auditing.findings import Finding
 from posttx.grid import TOLERANCE_VOXELS, Grid, displacement, grid_of, same_grid
@@ -43,8 +44,10 @@ def file_findings(volume: Volume, cohort: str, case: str, modality: str) -> list
     if not sform and not qform:
         add("GEO006", "neither sform nor qform is set")
     elif sform and qform:
-        apart = displacement(header.get_sform(), header.get_qform(), grid.shape)
-        if apart > TOLERANCE_VOXELS * float(grid.spacing.min()):
+        apart = _forms_apart(volume)
+        if apart is None:
+            add("GEO005", "the qform holds no rotation; the sform is used")
+        elif apart > TOLERANCE_VOXELS * float(grid.spacing.min()):
             add("GEO005", f"qform and sform place a corner {apart:.2f} mm apart; the sform is used")
     spacing, extent = grid.spacing, grid.spacing * grid.shape
     if spacing.max() / spacing.min() > ANISOTROPIC:
@@ -52,6 +55,17 @@ def file_findings(volume: Volume, cohort: str, case: str, modality: str) -> list
     if extent.min() < FIELD_MM[0] or extent.max() > FIELD_MM[1]:
         add("GEO009", f"the volume measures {' x '.join(f'{edge:.0f}' for edge in extent)} mm")
     return found
+
+
+def _forms_apart(volume: Volume) -> float | None:
+    """Return by how many mm sform and qform place a corner differently; None where the qform is no affine at all."""
+    try:
+        with np.errstate(all="ignore"):
+            qform = volume.header.get_qform()
+    except (HeaderDataError, ValueError):
+        return None
+    shape = grid_of(volume).shape
+    return displacement(volume.header.get_sform(), qform, shape) if np.isfinite(qform).all() else None
 
 
 def majority_grid(grids: Mapping[str, Grid]) -> tuple[str, list[str]]:
