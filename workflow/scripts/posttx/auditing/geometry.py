@@ -8,24 +8,13 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from posttx.auditing.findings import Finding
-from posttx.grid import TOLERANCE_VOXELS, Grid, displacement, grid_of, same_grid
+from posttx.grid import TOLERANCE_VOXELS, Grid, displacement, grid_of, same_grid, valid_affine
 from posttx.nifti import Volume
 
-SPACING_MM = (0.05, 20.0)
 FIELD_MM = (100.0, 400.0)
 ANISOTROPIC = 2.0
 BRAIN_LITRES = 2.6
 BORDER_MM2 = 200.0
-
-
-def valid_affine(affine: np.ndarray) -> bool:
-    """Say whether an affine is finite, invertible and has voxel edges between 0.05 and 20 mm."""
-    if not np.isfinite(affine).all():
-        return False
-    spacing = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-    if not ((spacing >= SPACING_MM[0]) & (spacing <= SPACING_MM[1])).all():
-        return False
-    return abs(np.linalg.det(affine[:3, :3] / spacing)) > 1e-3
 
 
 def file_findings(volume: Volume, cohort: str, case: str, modality: str) -> list[Finding]:
