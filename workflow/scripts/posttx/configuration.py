@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from posttx.cases import Case
 from posttx.errors import PostTxError
-from posttx.files import digest_of
+from posttx.files import digest_of, is_file
 
 REPLACED_AS_A_WHOLE = ("cohorts", "models")
 # In report.cases: picture every case.
@@ -245,4 +245,4 @@ def models_on(config: Mapping[str, Any], cohort: str) -> list[str]:
 def label_scheme_path(base: str | Path, config: Mapping[str, Any]) -> Path:
     """Return the file of the configured label scheme: the working directory's own, else the project's."""
     name = Path("config", "labels", f"{config['labels']}.yaml")
-    return name if name.is_file() else Path(base) / name
+    return name if is_file(name) else Path(base) / name

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from posttx.errors import PostTxError
+from posttx.files import is_file
 
 # Labels are stored in one byte, 0 is the background.
 MOST = 255
@@ -72,7 +73,7 @@ class LabelScheme:
 def load_scheme(path: str | Path) -> LabelScheme:
     """Read a label scheme file (``config/labels/<name>.yaml``) and check that its parts fit together."""
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         known = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml"))) or "none"
         raise PostTxError(
             f"there is no label scheme {path.stem!r}", remedy=f"Set `labels` to one of: {known}", file=path

@@ -289,4 +289,10 @@ def write_rows(
 
 def read_table(path: str | Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
     """Read a Parquet table and validate it."""
-    return checked(pd.read_parquet(path), schema, path)
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError, pa_arrow.ArrowException) as error:
+        raise PostTxError(
+            f"not a Parquet table ({error})", remedy="Delete the file and run what writes it again", file=path
+        ) from error
+    return checked(table, schema, path)
