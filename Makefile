@@ -9,7 +9,7 @@ RESULTS ?= results
 CORES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slurm oracles faults bench progress lint typecheck unit lock clean
+.PHONY: help env demo test test-slurm oracles faults fuzz bench progress lint typecheck unit lock clean
 
 help: ## Show the commands
 	@echo 'PostTx: post-treatment glioma segmentation. Commands:'
@@ -47,6 +47,9 @@ oracles: $(READY) .venv-oracles/.locked ## Compare the scorer with the field's o
 
 faults: $(READY) ## Kill the workflow KILLS=100 times at random moments and compare its tables
 	POSTTX_KILLS=$(or $(KILLS),100) $(BIN)/python -m pytest tests/faults
+
+fuzz: $(READY) ## Spoil every kind of input EXAMPLES=3000 times and look for what crashes
+	POSTTX_FUZZ=$(or $(EXAMPLES),3000) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) tests/unit/test_fuzz.py
 
 bench: $(READY) .venv-oracles/.locked ## Time the stages against their peers
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_ingest.py

@@ -1,4 +1,7 @@
-"""Every kind of bad input at once: one case each, all told under their codes in one run, and no healthy one hurt."""
+"""Every kind of bad input at once: one case each, all told under their codes in one run, and no healthy one hurt.
+
+The kinds, with their messages, stand in docs/bad-input.md: what it says and what is tested here are the same.
+"""
 
 import gzip
 import re
@@ -13,6 +16,7 @@ import pandas as pd
 import pytest
 
 from audit_shard import audit_shard, tasks_of
+from bad_input_table import rows_of
 from check_audit import check_audit
 from gather_audit import gather_audit
 from make_phantom_case import write_case
@@ -27,6 +31,9 @@ SEED = 7
 NAMES = {1: "NETC", 2: "SNFH", 3: "ET", 4: "RC"}
 HEALTHY = 4
 USES = {"a": "train", "b": "test"}
+
+HERE = "tests/integration/test_bad_input.py"
+GATE, GOES_ON = "the other cases; the gate stops the run", "everything: the run goes on"
 
 Files = dict[str, Path]
 
@@ -185,6 +192,7 @@ BAD: dict[str, Bad] = {
     "NaN in the affine": Bad("GEO007", "t1n", header(srow_x=[np.nan] * 4)),
     "voxels without extent": Bad("GEO007", "t1n", header(sform_code=0, qform_code=0, pixdim=[1, 0, 0, 0, 0, 0, 0, 0])),
     "no orientation": Bad("GEO006", "t1n", header(sform_code=0, qform_code=0)),
+    "qform that is no rotation": Bad("GEO005", "t1n", header(quatern_b=2.0)),
     "qform against sform": Bad("GEO005", "t1n", disagreeing_forms),
     "image on another grid": Bad("GEO001", "", placed(shifted, "t2w")),
     "reference on another grid": Bad("GEO002", "", placed(shifted, "seg")),
@@ -320,12 +328,15 @@ def audited(tmp_path_factory) -> Audited:
 
 @pytest.mark.parametrize("kind", [*BAD, *REFUSED])
 def test_bad_input_is_told_under_its_code(kind, request, tmp_path):
+    row = rows_of(HERE)[kind]
     if kind in REFUSED:
         code, prepare = REFUSED[kind]
         with pytest.raises(PostTxError) as caught:
             prepare(tmp_path)()
         assert caught.value.code == code
         assert caught.value.remedy
+        assert (row.stage, row.code, row.survives) == ("listing", code, "no work has begun")
+        assert row.says(str(caught.value))
         return
     audited = request.getfixturevalue("audited")
     bad = BAD[kind]
@@ -334,6 +345,9 @@ def test_bad_input_is_told_under_its_code(kind, request, tmp_path):
     assert len(found), f"only {own['code'].tolist()}"
     assert not bad.modality or bad.modality in found["modality"].tolist()
     assert found["remedy"].str.len().gt(5).all()
+    stops = found["severity"].tolist()[0] == "error"
+    assert (row.stage, row.code, row.survives) == ("audit", bad.code, GATE if stops else GOES_ON)
+    assert any(row.says(message) for message in found["message"]), found["message"].tolist()
     # A finding may bring others along, but none about the files themselves.
     assert set(own["code"][own["code"].str.startswith("FIL")]) <= {bad.code} | {"FIL004"}
 
@@ -343,8 +357,8 @@ def test_what_only_several_cases_show_is_told(audited, code):
     assert audited.twins[code] in audited.findings.loc[audited.findings["code"] == code, "case"].tolist()
 
 
-def test_there_are_at_least_25_kinds():
-    assert len(BAD) + len(REFUSED) >= 25
+def test_the_document_has_these_kinds_and_no_others():
+    assert list(rows_of(HERE)) == [*BAD, *REFUSED]
 
 
 def test_healthy_cases_stay_without_errors(audited):

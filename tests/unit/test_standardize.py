@@ -302,6 +302,15 @@ def test_trust_affine_puts_the_reference_where_its_affine_says(shard):
     np.testing.assert_array_equal(shard.label().data, reference())
 
 
+@pytest.mark.parametrize(("edge", "spacing", "code"), [(1e6, 1.0, "GEO007"), (20.0, 0.01, "FIL006")])
+def test_voxels_too_large_for_the_asked_size_take_no_memory(shard, edge, spacing, code):
+    case = shard.add(affine=np.diag([edge, edge, edge, 1.0]))
+    with pytest.raises(CasesFailedError) as caught:
+        shard.run(spacing=spacing)
+    (error,) = caught.value.failures.values()
+    assert (error.code, error.case, error.file) == (code, case.case, case.files["t1c"])
+
+
 @pytest.mark.parametrize(("decision", "code"), [("fail", "GEO001"), ("trust_affine", "GEO004")])
 def test_a_contradiction_without_a_reading_is_refused(shard, decision, code):
     case = shard.add()

@@ -23,7 +23,15 @@ from torch._dynamo import OptimizedModule
 from posttx.errors import PostTxError
 from posttx.files import read_json
 from posttx.logs import configure_logging
-from posttx.networks.checkpoints import FINAL, LATEST, check_checkpoint, keep_as_latest, prepare_fold, write_checkpoint
+from posttx.networks.checkpoints import (
+    FINAL,
+    LATEST,
+    check_checkpoint,
+    keep_as_latest,
+    prepare_fold,
+    refuse_open_to_all,
+    write_checkpoint,
+)
 from posttx.networks.nnunet import training_stamp
 from posttx.networks.training import PROGRESS, REQUEUE, TrainingSettings, append_progress, rewind_progress
 from posttx.networks.validation import validate_held_out
@@ -71,6 +79,8 @@ class PostTxTrainer(nnUNetTrainer):
         if device.type == "cpu":
             # nnUNetv2_train has just taken every core of the machine, whatever the job was given.
             torch.set_num_threads(settings.threads)
+        # nnU-Net reads pickles from there.
+        refuse_open_to_all(Path(self.preprocessed_dataset_folder))
         if settings.stage == "train":
             self.print_to_log_file(prepare_fold(self.output_folder, self._stamp()))
         seed = settings.seed + (fold if isinstance(fold, int) else 0)

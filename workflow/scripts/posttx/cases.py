@@ -12,6 +12,7 @@ from typing import Any
 
 from posttx.case_ids import BRATS_ID, IMAGE_COLUMNS, MODALITIES, Problem, Row, check_case_id, split_brats_id
 from posttx.errors import PostTxError
+from posttx.files import is_folder, is_there
 from posttx.shards import shard_of
 from posttx.sheets import read_sheet
 
@@ -135,7 +136,7 @@ def phantom_ids(count: int, seed: int) -> list[tuple[str, str, int]]:
 
 
 def _brats_folder(root: Path, problems: list[Problem]) -> Iterator[Row]:
-    if not root.is_dir():
+    if not is_folder(root):
         raise PostTxError("the cohort's folder does not exist", remedy="Set `path` to it", file=root, code="COH003")
     try:
         for folder, entries in _leaf_folders(root, FOLDER_DEPTH):
@@ -160,7 +161,7 @@ def _case_files(folder: Path, entries: Iterable[os.DirEntry[str]], problems: lis
         if column is None:
             continue
         # Only a link costs a look at its target: planning 1,621 cases must not touch 8,105 files.
-        if entry.is_symlink() and not Path(entry.path).exists():
+        if entry.is_symlink() and not is_there(entry.path):
             problems.append(Problem("FIL001", f"{entry.path} is a link to nothing", folder.name))
         elif column in files:
             text = f"case {folder.name} has {column} twice: {Path(files[column]).name} and {entry.name} in {folder}"

@@ -6,7 +6,7 @@ import copy
 import difflib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from posttx.cases import Case
 from posttx.errors import PostTxError
-from posttx.files import digest_of
+from posttx.files import digest_of, is_file
 
 REPLACED_AS_A_WHOLE = ("cohorts", "models")
 # In report.cases: picture every case.
@@ -55,6 +55,8 @@ def check_schema(config: Mapping[str, Any], schema: Mapping[str, Any], source: s
     """
     errors = Draft202012Validator(schema).iter_errors(config)
     lines = [_schema_problem(error) for error in sorted(errors, key=lambda error: [str(key) for key in error.path])]
+    # A schema's `$` matches before a last line break too, and names of cohorts and models become folders.
+    lines += [f"{where}: {text!r:.80} holds a sign that is not printable" for where, text in _unprintable(config)]
     if lines:
         problems = "\n  ".join(lines)
         raise PostTxError(
@@ -62,6 +64,20 @@ def check_schema(config: Mapping[str, Any], schema: Mapping[str, Any], source: s
             remedy="config/README.md explains every key",
             file=source,
         )
+
+
+def _unprintable(part: Any, where: str = "the file") -> Iterator[tuple[str, str]]:
+    """Yield (where, text) of every key and text that holds line breaks or control characters."""
+    if isinstance(part, str):
+        if not part.isprintable():
+            yield where, part
+    elif isinstance(part, Mapping):
+        for key, value in part.items():
+            yield from _unprintable(key, where)
+            yield from _unprintable(value, str(key))
+    elif isinstance(part, list):
+        for value in part:
+            yield from _unprintable(value, where)
 
 
 def _schema_problem(error: ValidationError) -> str:
@@ -229,4 +245,4 @@ def models_on(config: Mapping[str, Any], cohort: str) -> list[str]:
 def label_scheme_path(base: str | Path, config: Mapping[str, Any]) -> Path:
     """Return the file of the configured label scheme: the working directory's own, else the project's."""
     name = Path("config", "labels", f"{config['labels']}.yaml")
-    return name if name.is_file() else Path(base) / name
+    return name if is_file(name) else Path(base) / name

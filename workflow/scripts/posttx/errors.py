@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+LONGEST_LINE = 800
+
+
+def readable(text: str) -> str:
+    """Return a text fit for a terminal and a log, whatever a file put into it.
+
+    Signs that move the cursor or turn the direction of writing are shown as escapes; of a line too long the middle is
+    left out.
+    """
+    lines = []
+    for line in text.split("\n"):
+        plain = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+        if len(plain) > LONGEST_LINE:
+            plain = f"{plain[: LONGEST_LINE // 2]} ... {plain[-LONGEST_LINE // 4 :]}"
+        lines.append(plain)
+    return "\n".join(lines)
+
 
 class PostTxError(Exception):
     """Say which case and file have which problem, and the remedy.
@@ -26,7 +43,7 @@ class PostTxError(Exception):
         # A problem that ends in a list of lines stands by itself; any other is a sentence.
         end = "" if self.problem.endswith("\n") else ". " if self.remedy else "."
         remedy = f"{self.remedy.rstrip('.')}." if self.remedy else ""
-        return f"{code}{where + ': ' if where else ''}{self.problem.rstrip('.')}{end}{remedy}"
+        return readable(f"{code}{where + ': ' if where else ''}{self.problem.rstrip('.')}{end}{remedy}")
 
     def __reduce__(self) -> tuple:
         # Exceptions cross process borders by pickle, which would call __init__ with the finished text alone.

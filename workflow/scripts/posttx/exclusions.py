@@ -33,7 +33,7 @@ def read_ratings(path: str | Path) -> list[Rating]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
             lines = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PostTxError(
             f"the ratings cannot be read: {error}", remedy="Set `exclude` to the exported file, or to null", file=path,
             code="COH008",

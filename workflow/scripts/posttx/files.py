@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -56,6 +57,28 @@ def _flush(path: str | Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_there(path: str | Path) -> bool:
+    """Say whether something is at a path; no, too, where it is too long, in a loop of links or out of reach."""
+    return _mode(path) != 0
+
+
+def is_file(path: str | Path) -> bool:
+    """Say whether a regular file is at a path, as ``is_there`` does."""
+    return stat.S_ISREG(_mode(path))
+
+
+def is_folder(path: str | Path) -> bool:
+    """Say whether a folder is at a path, as ``is_there`` does."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def _mode(path: str | Path) -> int:
+    try:
+        return Path(path).stat().st_mode
+    except (OSError, ValueError):  # pathlib's own tests raise for names that are too long
+        return 0
 
 
 def write_text(path: str | Path, text: str) -> None:

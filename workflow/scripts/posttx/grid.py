@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,13 @@ import numpy as np
 from scipy import ndimage
 
 from posttx.errors import PostTxError
-from posttx.nifti import Volume
+from posttx.nifti import MAX_VOXELS, Volume
 
 # Two grids are one when no corner differs by more than this part of the shortest voxel edge: headers round to 1e-3.
 TOLERANCE_VOXELS = 0.05
 # A voxel edge this close to the asked one is left alone: below half a voxel over a whole head, so no voxel is due.
 TOLERANCE_SPACING = 1e-3
+SPACING_MM = (0.05, 20.0)
 INTERPOLATION = {"linear": 1, "cubic": 3}
 
 
@@ -51,6 +53,16 @@ def grid_of(volume: Volume) -> Grid:
     return Grid((i, j, k), np.asarray(volume.affine, float))
 
 
+def valid_affine(affine: np.ndarray) -> bool:
+    """Say whether an affine is finite, invertible and has voxel edges between 0.05 and 20 mm."""
+    if not np.isfinite(affine).all():
+        return False
+    spacing = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    if not ((spacing >= SPACING_MM[0]) & (spacing <= SPACING_MM[1])).all():
+        return False
+    return abs(np.linalg.det(affine[:3, :3] / spacing)) > 1e-3
+
+
 def displacement(a: np.ndarray, b: np.ndarray, shape: tuple[int, ...]) -> float:
     """Return by how many mm two affines place the corners of a volume differently, at most."""
     corners = np.array([(*corner, 1) for corner in itertools.product(*((0, n - 1) for n in shape))], float)
@@ -69,8 +81,13 @@ def standard_grid(grid: Grid, orientation: str, spacing: float) -> Grid:
 
     Oblique axes stay oblique: they become the nearest axes of ``orientation``. Axes whose voxel edge is within
     ``TOLERANCE_SPACING`` of ``spacing`` keep their voxels; the others get as many voxels as fill the same extent, about
-    the same centre.
+    the same centre. An impossible affine, or one that promises more voxels than a file may have, is an error.
     """
+    if not valid_affine(grid.affine):
+        edges = " x ".join(f"{edge:.3g}" for edge in grid.spacing)
+        raise PostTxError(
+            f"the affine is impossible (voxels of {edges} mm)", remedy="Export the image again", code="GEO007"
+        )
     turn = nib.orientations.ornt_transform(
         nib.io_orientation(grid.affine), nib.orientations.axcodes2ornt(tuple(orientation))
     )
@@ -82,6 +99,12 @@ def standard_grid(grid: Grid, orientation: str, spacing: float) -> Grid:
         return turned
     scale[np.abs(scale - 1) < TOLERANCE_SPACING] = 1.0
     shape = tuple(max(1, round(n / s)) for n, s in zip(turned.shape, scale, strict=True))
+    if math.prod(shape) > MAX_VOXELS:
+        raise PostTxError(
+            f"at {spacing:g} mm the image would have {' x '.join(map(str, shape))} voxels",
+            remedy="Correct the voxel size in the header, or raise standardize.spacing",
+            code="FIL006",
+        )
     step = np.diag([*scale, 1.0])
     step[:3, 3] = [(n - 1) / 2 - s * (m - 1) / 2 for n, m, s in zip(turned.shape, shape, scale, strict=True)]
     return Grid(shape, affine @ step)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr  # a few nested aliases of YAML can be gigabytes when written out
 from typing import Any
 
 import yaml
 
 from posttx.errors import PostTxError
+from posttx.files import is_file
+
+# Labels are stored in one byte, 0 is the background.
+MOST = 255
+# Names stand in columns, figures (where $ begins a formula) and pages; colours in style sheets.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ()+._-]{0,39}")
+COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
 
 
 @dataclass(frozen=True)
@@ -64,38 +73,66 @@ class LabelScheme:
 def load_scheme(path: str | Path) -> LabelScheme:
     """Read a label scheme file (``config/labels/<name>.yaml``) and check that its parts fit together."""
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         known = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml"))) or "none"
         raise PostTxError(
             f"there is no label scheme {path.stem!r}", remedy=f"Set `labels` to one of: {known}", file=path
         )
     try:
         return scheme_from(yaml.safe_load(path.read_text(encoding="utf-8")), path)
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PostTxError(
-            f"not a label scheme ({type(error).__name__}: {error})",
-            remedy="Write it like config/labels/brats2024.yaml",
-            file=path,
-        ) from error
+    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _refused(f"{type(error).__name__}: {error}", path) from error
 
 
 def scheme_from(content: dict[str, Any], path: str | Path = "") -> LabelScheme:
     """Build a scheme from the parsed file; integers must be 1..n without gaps, as nnU-Net trains them, names unique."""
-    labels = tuple(
-        Label(int(value), entry["name"], entry["long_name"], entry["color"])
-        for value, entry in sorted(content["labels"].items())
-    )
-    values = [label.value for label in labels]
-    composites = tuple(
-        Region(name, entry["long_name"], tuple(entry["labels"]), entry["color"])
-        for name, entry in (content.get("regions") or {}).items()
-    )
-    names = [label.name for label in labels] + [region.name for region in composites]
-    if values != list(range(1, len(values) + 1)):
-        raise PostTxError(f"labels must be the integers 1..n without gaps, not {values}", file=path)
+    entries, composed = content["labels"], content.get("regions") or {}
+    values = sorted(entries)
+    if not values or not _whole_numbers(values) or values != list(range(1, len(values) + 1)) or len(values) > MOST:
+        raise _refused(f"labels must be the integers 1..n without gaps, at most {MOST}, not {repr(values)}", path)
+    names = [entry["name"] for _, entry in sorted(entries.items())] + list(composed)
     if len(set(names)) != len(names):
-        raise PostTxError(f"label and region names must be unique, not {names}", file=path)
-    for region in composites:
-        if not set(region.labels) <= set(values):
-            raise PostTxError(f"region {region.name} names integers that no label has: {region.labels}", file=path)
-    return LabelScheme(content["name"], content.get("description", ""), labels, composites)
+        raise _refused(f"label and region names must be unique, not {repr(names)}", path)
+    for name, entry in zip(names, [*(entries[value] for value in values), *composed.values()], strict=True):
+        _check_looks(name, entry, path)
+    for name, entry in composed.items():
+        parts = entry["labels"]
+        if not isinstance(parts, list) or not parts or not _whole_numbers(parts) or not set(parts) <= set(values):
+            raise _refused(f"region {name} names integers that no label has: {repr(parts)}", path)
+    return LabelScheme(
+        _line(content["name"]),
+        _line(content.get("description", "")),
+        tuple(Label(value, entries[value]["name"], *_looks(entries[value])) for value in values),
+        tuple(
+            Region(name, _looks(entry)[0], tuple(dict.fromkeys(entry["labels"])), _looks(entry)[1])
+            for name, entry in composed.items()
+        ),
+    )
+
+
+def _looks(entry: dict[str, Any]) -> tuple[str, str]:
+    return entry["long_name"], entry["color"]
+
+
+def _line(text: Any) -> str:
+    if not isinstance(text, str) or not text.isprintable():
+        raise ValueError(f"{repr(text)} is no line of text")
+    return text
+
+
+def _whole_numbers(values: list[Any]) -> bool:
+    return all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+
+
+def _check_looks(name: Any, entry: dict[str, Any], path: str | Path) -> None:
+    """Raise where a name or colour could not stand in a figure, a table's column or a page as it is."""
+    long_name, color = _looks(entry)
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise _refused(f"{repr(name)} is no name: use up to 40 letters, digits, spaces and ()+._-", path)
+    _line(long_name)
+    if not isinstance(color, str) or not COLOR.fullmatch(color):
+        raise _refused(f'the color of {name} is {repr(color)}: write it like "#1f77b4"', path)
+
+
+def _refused(why: str, path: str | Path) -> PostTxError:
+    return PostTxError(f"not a label scheme ({why})", remedy="Write it like config/labels/brats2024.yaml", file=path)

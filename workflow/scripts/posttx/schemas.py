@@ -357,4 +357,10 @@ def _check_values(columns: Mapping[str, Sequence[Any]], schema: Schema, path: st
 
 def read_table(path: str | Path, schema: Schema) -> pd.DataFrame:
     """Read a Parquet table and validate it."""
-    return checked(pd.read_parquet(path), schema, path)
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise PostTxError(
+            f"not a Parquet table ({error})", remedy="Delete the file and run what writes it again", file=path
+        ) from error
+    return checked(table, schema, path)

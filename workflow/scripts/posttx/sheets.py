@@ -10,6 +10,7 @@ from pathlib import Path
 
 from posttx.case_ids import BRATS_ID, IMAGE_COLUMNS, Problem, Row, check_case_id
 from posttx.errors import PostTxError
+from posttx.files import is_file, is_there
 
 COLUMNS = ("case", "patient", "timepoint", *IMAGE_COLUMNS)
 MOST_DIGITS = 6
@@ -22,7 +23,7 @@ def read_sheet(path: Path, problems: list[Problem]) -> list[Row]:
     files. Patient and timepoint follow from a BraTS id where they are left out; else every case is a patient of its own
     at timepoint 0.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise PostTxError("the cohort's sheet does not exist", remedy="Set `sheet` to it", file=path, code="COH003")
     rows, users = [], defaultdict(list)
     for line, cells in _lines(path):
@@ -34,7 +35,7 @@ def read_sheet(path: Path, problems: list[Problem]) -> list[Row]:
         rows.append(row)
         for column, file in row[3].items():
             users[os.path.normpath(file)].append(f"{row[0]} {column}")
-            if not Path(file).exists():
+            if not is_there(file):
                 problems.append(
                     Problem("FIL001", f"line {line}: case {row[0]} {column}: {file} does not exist", row[0])
                 )
@@ -60,7 +61,7 @@ def _lines(path: Path) -> list[tuple[int, Mapping[str | None, str | None]]]:
                     code="COH004",
                 )
             return [(reader.line_num, cells) for cells in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PostTxError(
             f"the sheet cannot be read as text: {error}", remedy="Save it as UTF-8 text", file=path, code="COH004"
         ) from error

@@ -94,9 +94,8 @@ def standardize_case(job: Job) -> dict[str, Any]:
     except PostTxError as error:
         if error.case:
             raise
-        raise PostTxError(
-            error.problem, remedy=error.remedy, case=job.case, file=error.file, code=error.code
-        ) from error
+        file = error.file or job.files[job.leader]
+        raise PostTxError(error.problem, remedy=error.remedy, case=job.case, file=file, code=error.code) from error
 
 
 def _standardized(job: Job) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from posttx.auditing.appearance import Appearance, label_evidence, mask_findings, outside_findings
 from posttx.auditing.findings import Finding, from_error
-from posttx.auditing.geometry import file_findings, head_findings, valid_affine
+from posttx.auditing.geometry import file_findings, head_findings
 from posttx.auditing.images import Image
 from posttx.auditing.intensity import intensity_findings, intensity_row, summarise
 from posttx.auditing.label_audit import STRANGE_LABELS, Reference, read_reference, speck_findings
@@ -22,7 +22,7 @@ from posttx.auditing.swaps import swap_findings
 from posttx.auditing.thumbnails import thumbnail
 from posttx.cases import MODALITIES
 from posttx.errors import PostTxError
-from posttx.grid import Grid, grid_of
+from posttx.grid import Grid, grid_of, valid_affine
 from posttx.nifti import Scratch, Volume, read_volume
 
 logger = logging.getLogger(__name__)

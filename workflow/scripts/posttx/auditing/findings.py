@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from posttx.auditing.finding_codes import CODES, SEVERITIES, Code
-from posttx.errors import PostTxError
+from posttx.errors import PostTxError, readable
 from posttx.schemas import FINDINGS
 
 COLUMNS = tuple(FINDINGS.columns)
@@ -35,7 +35,7 @@ class Finding:
             "cohort": self.cohort,
             "case": self.case,
             "modality": self.modality,
-            "message": self.message,
+            "message": readable(self.message),
             "remedy": self.remedy or known.remedy,
         }
 

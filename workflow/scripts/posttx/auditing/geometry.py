@@ -5,26 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 
 from posttx.auditing.findings import Finding
-from posttx.grid import TOLERANCE_VOXELS, Grid, displacement, grid_of, same_grid
+from posttx.grid import TOLERANCE_VOXELS, Grid, displacement, grid_of, same_grid, valid_affine
 from posttx.nifti import Volume
 
-SPACING_MM = (0.05, 20.0)
 FIELD_MM = (100.0, 400.0)
 ANISOTROPIC = 2.0
 BRAIN_LITRES = 2.6
 BORDER_MM2 = 200.0
-
-
-def valid_affine(affine: np.ndarray) -> bool:
-    """Say whether an affine is finite, invertible and has voxel edges between 0.05 and 20 mm."""
-    if not np.isfinite(affine).all():
-        return False
-    spacing = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-    if not ((spacing >= SPACING_MM[0]) & (spacing <= SPACING_MM[1])).all():
-        return False
-    return abs(np.linalg.det(affine[:3, :3] / spacing)) > 1e-3
 
 
 def file_findings(volume: Volume, cohort: str, case: str, modality: str) -> list[Finding]:
@@ -43,8 +33,10 @@ def file_findings(volume: Volume, cohort: str, case: str, modality: str) -> list
     if not sform and not qform:
         add("GEO006", "neither sform nor qform is set")
     elif sform and qform:
-        apart = displacement(header.get_sform(), header.get_qform(), grid.shape)
-        if apart > TOLERANCE_VOXELS * float(grid.spacing.min()):
+        apart = _forms_apart(volume)
+        if apart is None:
+            add("GEO005", "the qform holds no rotation; the sform is used")
+        elif apart > TOLERANCE_VOXELS * float(grid.spacing.min()):
             add("GEO005", f"qform and sform place a corner {apart:.2f} mm apart; the sform is used")
     spacing, extent = grid.spacing, grid.spacing * grid.shape
     if spacing.max() / spacing.min() > ANISOTROPIC:
@@ -52,6 +44,17 @@ def file_findings(volume: Volume, cohort: str, case: str, modality: str) -> list
     if extent.min() < FIELD_MM[0] or extent.max() > FIELD_MM[1]:
         add("GEO009", f"the volume measures {' x '.join(f'{edge:.0f}' for edge in extent)} mm")
     return found
+
+
+def _forms_apart(volume: Volume) -> float | None:
+    """Return by how many mm sform and qform place a corner differently; None where the qform is no affine at all."""
+    try:
+        with np.errstate(all="ignore"):
+            qform = volume.header.get_qform()
+    except (HeaderDataError, ValueError):
+        return None
+    shape = grid_of(volume).shape
+    return displacement(volume.header.get_sform(), qform, shape) if np.isfinite(qform).all() else None
 
 
 def majority_grid(grids: Mapping[str, Grid]) -> tuple[str, list[str]]:

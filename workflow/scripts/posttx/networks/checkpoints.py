@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import stat
+import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from posttx.errors import PostTxError
@@ -26,18 +29,57 @@ def write_checkpoint(path: str | Path, save: Callable[[Path], None]) -> None:
     """
     path = Path(path)
     try:
-        with replacing(path) as beside:
+        with _closed_to_others(), replacing(path) as beside:
             save(beside)
             _verify(beside)
             digest = sha256_of(beside)
             write_text(_record(path), "\n".join([digest, *recorded_digests(path)[:1]]) + "\n")
-        write_text(_record(path), digest + "\n")
+        with _closed_to_others():
+            write_text(_record(path), digest + "\n")
     except (OSError, RuntimeError) as error:
         raise PostTxError(
             f"the checkpoint cannot be written ({error}); the previous one, if any, is untouched",
             remedy="Free disk space and start again: training goes on from the previous checkpoint",
             file=path,
         ) from error
+
+
+@contextmanager
+def _closed_to_others() -> Iterator[None]:
+    """Make what is written inside not writable by everybody, whatever the user's umask."""
+    before = os.umask(0o077)
+    os.umask(before | stat.S_IWOTH)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def refuse_open_to_all(*paths: Path) -> None:
+    """Raise an error where everybody on the machine may write to one of ``paths``, from which code is going to be read.
+
+    Whoever can write a checkpoint can write its digest too. Absent paths are passed over. A file system without
+    permissions (a Windows drive, some shares) shows all as open and cannot be closed: that is a warning.
+    """
+    found = [path for path in paths if path.exists() and path.stat().st_mode & stat.S_IWOTH]
+    if not found:
+        return
+    if not _knows_permissions(found[0].parent):
+        logger.warning("%s: the file system has no permissions; nothing keeps others from changing it", found[0])
+        return
+    raise PostTxError(
+        "everybody on this machine may write to it, and a forged file there would run as you",
+        remedy=f"Make sure that it is yours, then run `chmod o-w {' '.join(map(str, found))}` and `umask 022`",
+        file=found[0],
+    )
+
+
+def _knows_permissions(folder: Path) -> bool:
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".permissions.") as probe:
+            return not os.fstat(probe.fileno()).st_mode & stat.S_IWOTH
+    except OSError:
+        return True
 
 
 def _verify(path: Path) -> None:
@@ -64,11 +106,13 @@ def recorded_digests(path: str | Path) -> list[str]:
 def check_checkpoint(path: str | Path) -> str:
     """Return the SHA-256 of a checkpoint, or raise an error where it is absent, not ours, or not what was written.
 
-    To be called before ``torch.load``, which runs code that a forged file may hold.
+    To be called before ``torch.load``, which runs code that a forged file may hold; one that everybody could have
+    forged is refused too.
     """
     path = Path(path)
     if not path.is_file():
         raise PostTxError("the checkpoint does not exist", remedy="Train the fold", file=path)
+    refuse_open_to_all(path.parent, path, _record(path))
     digests = recorded_digests(path)
     if not digests:
         raise PostTxError(
@@ -91,13 +135,19 @@ def prepare_fold(folder: str | Path, stamp: Mapping[str, str]) -> str:
 
     Only checkpoints that lie beside an agreeing stamp and have their recorded digest survive; anything else is moved
     to ``set_aside/`` (the last such set is kept, it may be deleted). The newest survivor becomes
-    ``checkpoint_latest.pth``, from which nnU-Net goes on with ``--c``.
+    ``checkpoint_latest.pth``, from which nnU-Net goes on with ``--c``. Checkpoints that everybody may write to are an
+    error: days of training are not given up for a wrong permission.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with _closed_to_others():
+        folder.mkdir(parents=True, exist_ok=True)
     for torn_write in folder.glob(".*.checkpoint_*"):
         torn_write.unlink()
     found = [folder / name for name in (FINAL, LATEST, BEST) if (folder / name).exists()]
+    if not found:
+        with suppress(OSError):
+            folder.chmod(stat.S_IMODE(folder.stat().st_mode) & ~stat.S_IWOTH)
+    refuse_open_to_all(folder, *found, *map(_record, found))
     differences = _stamp_differences(folder / STAMP, stamp)
     if differences:
         _set_aside(folder, found)
@@ -136,7 +186,8 @@ def _link(source: Path, target: Path) -> None:
     if source == target:
         return
     # The digest first: a record that lists both is right whichever file stands there after a kill.
-    write_text(_record(target), "\n".join([*recorded_digests(source)[:1], *recorded_digests(target)[:1]]) + "\n")
+    with _closed_to_others():
+        write_text(_record(target), "\n".join([*recorded_digests(source)[:1], *recorded_digests(target)[:1]]) + "\n")
     beside = target.with_name(f".{os.getpid()}.{target.name}")
     beside.unlink(missing_ok=True)
     try:

@@ -11,24 +11,26 @@ from typing import Any
 
 from posttx.cases import split_brats_id
 from posttx.errors import PostTxError
+from posttx.files import is_file
 from posttx.scoring.metrics import overlap
 
 logger = logging.getLogger(__name__)
 COUNTS = ("TP", "FP", "FN", "TN")
+MOST_DIGITS = 9
 MOST_VOXELS = 2**53  # the tables' integers and floats are both exact up to here
 
 
 def read_counts(path: str | Path) -> list[Mapping[str, Any]]:
     """Read the entries of ``metric_per_case``; NaN, which is no JSON but nnU-Net's habit, is accepted."""
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise PostTxError(
             "the counts file does not exist", remedy="Set the model's `counts` to it", file=path, code="CNT001"
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         entries = content["metric_per_case"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise PostTxError(
             f"not an nnU-Net summary.json ({type(error).__name__}: {error})",
             remedy="Give the summary.json that nnUNetv2_evaluate_folder writes",
@@ -56,7 +58,9 @@ def case_of(entry: Mapping[str, Any], path: str | Path) -> str:
 
 def labels_of_key(key: str) -> tuple[int, ...]:
     """Return the integers of a key of ``metrics``: ``"3"``, or ``"(1, 3)"`` as region-based nnU-Nets write it."""
-    return tuple(sorted(int(number) for number in re.findall(r"-?\d+", key)))
+    numbers = re.findall(r"-?[0-9]+", key)
+    # Python refuses to read thousands of digits; -1 is no label of any scheme.
+    return tuple(sorted(int(number) if len(number) <= MOST_DIGITS else -1 for number in numbers))
 
 
 def rows_from_counts(

@@ -11,6 +11,7 @@ import numpy as np
 
 from posttx.cases import MODALITIES
 from posttx.errors import PostTxError
+from posttx.files import is_folder
 from posttx.nifti import Volume
 
 SEGMENTATION = re.compile(r"(?P<stem>.+?)(?:[-_]seg)?\.nii(?:\.gz)?")
@@ -35,7 +36,7 @@ def find_predictions(folder: str | Path, cases: Collection[str]) -> Found:
     that begin with a dot or an underscore are passed over. A folder that does not exist raises an error.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise PostTxError(
             "the folder of predictions does not exist",
             remedy="Set the model's `predictions` to it",

@@ -1,0 +1,508 @@
+"""Every kind of bad input that docs/bad-input.md lists, outside the ingestion: what is said, and what survives.
+
+The document is not written from memory: each row's message must be found in what the product says of such an input,
+and each claim of what survives stands here, beside the lines that check it.
+"""
+
+import copy
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import results_tree as tree
+import test_score_shard as scoring
+import torch
+import yaml
+from scored import by_counts
+from test_report_inputs import INPUTS
+from test_standardize import Shard
+
+from bad_input_table import DOCUMENT, rows_of
+from import_counts import import_counts
+from posttx import configuration
+from posttx.analysis.comparison import compare_models
+from posttx.analysis.tables import make_tables
+from posttx.auditing.finding_codes import CODES
+from posttx.cases import Case, Listing
+from posttx.errors import CasesFailedError, PostTxError
+from posttx.exclusions import read_ratings, without_excluded
+from posttx.files import read_json, write_json
+from posttx.labels import load_scheme
+from posttx.networks.checkpoints import LATEST, check_checkpoint, prepare_fold, write_checkpoint
+from posttx.networks.gpu_slots import take_slots
+from posttx.networks.nnunet import customize_plan
+from posttx.networks.predictor import load_ensemble
+from posttx.networks.splits import check_splits
+from posttx.reporting.figures_training import read_progress
+from posttx.reporting.report import write_report
+from restore_shard import restore_shard
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = "tests/unit/test_bad_input_matrix.py"
+PAGES = "tests/unit/test_report_inputs.py"
+INGESTION = "tests/integration/test_bad_input.py"
+DEFAULTS = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+SCHEMA = yaml.safe_load((ROOT / "config/schema/config.schema.yaml").read_text())
+FIRST, SECOND, THIRD = scoring.CASES
+
+NOTHING_BEGUN = "no work has begun"
+OTHER_CASES = "the other cases"
+OTHERS_SCORED = "the other cases, and the case's scores of other models"
+TRAINING = "the training so far"
+EARLIER = "all earlier results"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of bad input: where it is met, what survives it, and a function that returns the error told."""
+
+    stage: str
+    survives: str
+    provoke: Callable[[Path, pytest.MonkeyPatch], PostTxError]
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def kind(name: str, stage: str, survives: str) -> Callable[[Callable[..., PostTxError]], None]:
+    def register(function: Callable[..., PostTxError]) -> None:
+        assert name not in KINDS
+        KINDS[name] = Kind(stage, survives, function)
+
+    return register
+
+
+def refusal(function: Callable[..., object], *arguments: object, **options: object) -> PostTxError:
+    with pytest.raises(PostTxError) as caught:
+        function(*arguments, **options)
+    return caught.value
+
+
+# Configuration: refused when the workflow is parsed.
+
+
+def configured(**changes: object) -> PostTxError:
+    given = {"cohorts": {"a": {"path": "x", "use": "train"}}, "models": {"m": {"train": {}}}} | changes
+    config = configuration.complete(given, DEFAULTS)
+
+    def check() -> None:
+        configuration.check_schema(config, SCHEMA, "mine.yaml")
+        for model in config["models"].values():
+            if "train" in model:
+                model["train"] = {"folds": 5, "trainer": "nnUNetTrainer", "plan": {}, "planner": "plain",
+                                  "configuration": "3d_fullres"} | model["train"]  # fmt: skip
+        configuration.cross_check(config)
+
+    return refusal(check)
+
+
+CONFIGURATIONS: dict[str, dict] = {
+    "unknown key": {"standardise": {"spacing": 2}},
+    "value out of range": {"shards": 0},
+    "value of the wrong type": {"standardize": {"spacing": "one"}},
+    "line break in a name": {"labels": "brats2024\n"},
+    "cohort called ../x": {"cohorts": {"../x": {"path": "x", "use": "train"}}},
+    "two cohorts for training": {"cohorts": {name: {"path": name, "use": "train"} for name in ("a", "b")}},
+    "cohort from two sources": {"cohorts": {"a": {"path": "x", "sheet": "y", "use": "train"}}},
+    "predictions for no cohort": {"models": {"m": {"predictions": {"zz": "p"}}}},
+    "trainer without digests": {"models": {"m": {"train": {"trainer": "nnUNetTrainerNoMirroring"}}}},
+    "percentiles that meet": {"standardize": {"clip_percentiles": [50, 50]}},
+    "orientation RLS": {"standardize": {"orientation": "RLS"}},
+}
+for told, changes in CONFIGURATIONS.items():
+    kind(told, "configuration", NOTHING_BEGUN)(lambda _path, _patch, changes=changes: configured(**changes))
+
+
+@kind("more folds than patients", "configuration", NOTHING_BEGUN)
+def _(_path, _patch):
+    config = {"cohorts": {"a": {"use": "train"}}, "models": {"m": {"train": {"folds": 5}}}}
+    return refusal(configuration.check_patients, config, {"a": [Case(f"c{n}", "p", n, "a", "000") for n in range(9)]})
+
+
+@kind("case to picture that nobody has", "configuration", NOTHING_BEGUN)
+def _(_path, _patch):
+    return refusal(configuration.check_pictured, {"report": {"cases": ["b"]}}, {"a": [Case("c", "p", 1, "a", "000")]})
+
+
+@kind("label scheme that is not there", "configuration", NOTHING_BEGUN)
+def _(_path, _patch):
+    return refusal(load_scheme, ROOT / "config/labels/mine.yaml")
+
+
+@kind("label scheme with gaps", "configuration", NOTHING_BEGUN)
+def _(path, _patch):
+    (path / "mine.yaml").write_text("name: x\nlabels:\n  1: {name: a}\n  3: {name: b}\n")
+    return refusal(load_scheme, path / "mine.yaml")
+
+
+@kind("label scheme that runs Python", "configuration", NOTHING_BEGUN)
+def _(path, _patch):
+    (path / "mine.yaml").write_text("name: !!python/object/apply:os.getcwd []\n")
+    return refusal(load_scheme, path / "mine.yaml")
+
+
+def ratings(path: Path, text: str) -> PostTxError:
+    (path / "ratings.tsv").write_text(text)
+    return refusal(read_ratings, path / "ratings.tsv")
+
+
+@kind("ratings with other columns", "configuration", NOTHING_BEGUN)
+def _(path, _patch):
+    return ratings(path, "case\nx\n")
+
+
+@kind("rating that there is not", "configuration", NOTHING_BEGUN)
+def _(path, _patch):
+    return ratings(path, "cohort\tcase\trating\tcomment\na\tx\tdrop\t\n")
+
+
+@kind("every case rated exclude", "configuration", NOTHING_BEGUN)
+def _(path, _patch):
+    (path / "ratings.tsv").write_text("cohort\tcase\trating\tcomment\na\tx\texclude\t\n")
+    listing = {"a": Listing([Case("x", "p", 1, "a", "000")], [])}
+    return refusal(without_excluded, listing, read_ratings(path / "ratings.tsv"))
+
+
+# Standardisation: what an accepted audit lets through. Every case is tried.
+
+
+def standardized(path: Path, spoil: Callable[[Case], None], **options: object) -> PostTxError:
+    shard = Shard(path)
+    spoil(shard.add("A-00001-100"))
+    shard.add("A-00002-100")
+    with pytest.raises(CasesFailedError) as caught:
+        shard.run(**options)
+    assert list(caught.value.failures) == ["A-00001-100"]
+    assert shard.label("A-00002-100").data.any()
+    return caught.value
+
+
+def add_half(case: Case) -> None:
+    volume = scoring.read_volume(case.files["seg"])
+    scoring.write_volume(case.files["seg"], volume.data + np.float32(0.5), volume.affine)
+
+
+def voxels_of_40_mm(case: Case) -> None:
+    volume = scoring.read_volume(case.files["t1c"])
+    scoring.write_volume(case.files["t1c"], volume.data, np.diag([40.0, 40, 40, 1]))
+
+
+@kind("reference between integers", "standardisation", OTHER_CASES)
+def _(path, _patch):
+    return standardized(path, add_half)
+
+
+@kind("image torn after its audit", "standardisation", OTHER_CASES)
+def _(path, _patch):
+    return standardized(path, lambda case: Path(case.files["t2w"]).write_bytes(b"\x1f\x8b torn") and None)
+
+
+@kind("contradicting affines, no reading chosen", "standardisation", OTHER_CASES)
+def _(path, _patch):
+    return standardized(path, voxels_of_40_mm, decisions={"A-00001-100": "fail"}, leader="t1n")
+
+
+@kind("voxels of 40 mm", "standardisation", OTHER_CASES)
+def _(path, _patch):
+    return standardized(path, voxels_of_40_mm)
+
+
+# Planning and training.
+
+PLAN = {
+    "plans_name": "nnUNetPlans",
+    "configurations": {"3d_fullres": {"patch_size": [32, 30, 32], "architecture": {"arch_kwargs": {}}}},
+}
+
+
+@kind("patch that cannot be halved", "planning", EARLIER)
+def _(_path, _patch):
+    return refusal(customize_plan, PLAN, "3d_fullres", {"features": [4, 8, 16]})
+
+
+@kind("network of two stages", "planning", EARLIER)
+def _(_path, _patch):
+    return refusal(customize_plan, PLAN, "3d_fullres", {"features": [4, 8]})
+
+
+@kind("patient on both sides of a fold", "planning", EARLIER)
+def _(_path, _patch):
+    folds = [{"train": ["a-1"], "val": ["a-2"]}, {"train": ["a-2"], "val": ["a-1"]}]
+    return refusal(check_splits, folds, {"a-1": "a", "a-2": "a"})
+
+
+@kind("case in no fold", "planning", EARLIER)
+def _(_path, _patch):
+    return refusal(check_splits, [{"train": ["a"], "val": ["b"]}], {"a": "a", "b": "b", "c": "c"})
+
+
+def trainer(patch: pytest.MonkeyPatch):
+    patch.syspath_prepend(str(ROOT / "workflow/trainers"))
+    return importlib.import_module("posttx_trainer").PostTxTrainer
+
+
+@kind("fold that the file does not hold", "training", EARLIER)
+def _(path, patch):
+    write_json(path / "splits_final.json", [{"train": ["a"], "val": ["b"]}])
+    before = read_json(path / "splits_final.json")
+    error = refusal(trainer(patch)._split, SimpleNamespace(fold=7, preprocessed_dataset_folder_base=str(path)))
+    assert read_json(path / "splits_final.json") == before
+    return error
+
+
+@kind("CUDA asked for and absent, in training", "training", TRAINING)
+def _(path, patch):
+    save(path)
+    patch.setattr(torch.cuda, "is_available", lambda: False)
+    error = refusal(trainer(patch), {}, "3d_fullres", 0, {}, torch.device("cuda"))
+    check_checkpoint(path / LATEST)
+    return error
+
+
+@kind("no GPU on the machine", "training", TRAINING)
+def _(path, _patch):
+    return refusal(take_slots, 1, {"CUDA_VISIBLE_DEVICES": "", "PATH": "", "POSTTX_GPU_LOCKS": str(path / "locks")})
+
+
+@kind("all GPUs taken", "training", TRAINING)
+def _(path, _patch):
+    machine = {"CUDA_VISIBLE_DEVICES": "4", "PATH": "", "POSTTX_GPU_LOCKS": str(path / "locks")}
+    held = take_slots(1, machine)
+    error = refusal(take_slots, 1, machine, wait_seconds=0)
+    assert held
+    return error
+
+
+def save(folder: Path) -> None:
+    write_checkpoint(folder / LATEST, lambda beside: torch.save({"w": torch.ones(4)}, beside))
+
+
+@kind("disk full while a checkpoint is written", "training", TRAINING)
+def _(path, _patch):
+    def full(_beside: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    save(path)
+    error = refusal(write_checkpoint, path / LATEST, full)
+    check_checkpoint(path / LATEST)
+    return error
+
+
+@kind("checkpoint that everybody may write to", "training", TRAINING)
+def _(path, _patch):
+    prepare_fold(path, {"plans": "a"})
+    save(path)
+    (path / LATEST).chmod(0o666)
+    error = refusal(prepare_fold, path, {"plans": "a"})
+    assert (path / LATEST).exists()
+    return error
+
+
+# Prediction.
+
+
+def unusable(path: Path, spoil: Callable[[Path], object]) -> PostTxError:
+    save(path)
+    spoil(path / LATEST)
+    return refusal(load_ensemble, [path / LATEST], "cpu", False)
+
+
+@kind("checkpoint that is not there", "prediction", EARLIER)
+def _(path, _patch):
+    return unusable(path, lambda checkpoint: checkpoint.unlink())
+
+
+@kind("checkpoint of somebody else", "prediction", EARLIER)
+def _(path, _patch):
+    return unusable(path, lambda checkpoint: checkpoint.with_name(f"{LATEST}.sha256").unlink())
+
+
+@kind("checkpoint torn or forged", "prediction", EARLIER)
+def _(path, _patch):
+    return unusable(path, lambda checkpoint: checkpoint.write_bytes(checkpoint.read_bytes()[:-20]))
+
+
+@kind("CUDA asked for and absent, in prediction", "prediction", EARLIER)
+def _(_path, patch):
+    patch.setattr(torch.cuda, "is_available", lambda: False)
+    return refusal(load_ensemble, [], "cuda", False)
+
+
+@kind("case that no fold held out", "prediction", EARLIER)
+def _(path, _patch):
+    pd.DataFrame({"case": ["a"]}).to_parquet(path / "transforms.parquet")
+    pd.DataFrame({"case": ["b"], "fold": [0]}).to_parquet(path / "splits.parquet")
+    error = refusal(restore_shard, path / "transforms.parquet", path / "splits.parquet", [], path / "out/cases.tsv", 1)
+    assert not (path / "out").exists()
+    return error
+
+
+# Scoring: one case of one model is bad.
+
+
+def scored(path: Path, spoil: Callable[[scoring.Cohort, str], object]) -> PostTxError:
+    cohort = scoring.Cohort(path)
+    spoil(cohort, SECOND)
+    with pytest.raises(CasesFailedError) as caught:
+        cohort.score()
+    assert set(cohort.table("one")["case"]) == {FIRST, THIRD}
+    assert set(cohort.table("two")["case"]) == set(scoring.CASES)
+    return caught.value
+
+
+SPOILT: dict[str, Callable[[scoring.Cohort, str], object]] = {
+    "prediction on another grid": scoring.with_other_grid,
+    "prediction with a strange label": scoring.with_strange_label,
+    "probabilities for labels": scoring.with_floats,
+    "prediction cut off": scoring.truncated,
+    "prediction that is no NIfTI": scoring.not_nifti,
+    "two predictions of a case": scoring.twice,
+    "prediction missing": scoring.missing,
+}
+for told, spoil in SPOILT.items():
+    kind(told, "scoring", OTHERS_SCORED)(lambda path, _patch, spoil=spoil: scored(path, spoil))
+
+
+@kind("reference that cannot be read", "scoring", OTHER_CASES)
+def _(path, _patch):
+    cohort = scoring.Cohort(path)
+    (path / f"references/{SECOND}.nii.gz").write_bytes(b"")
+    with pytest.raises(CasesFailedError) as caught:
+        cohort.score()
+    for model in ("one", "two"):
+        assert set(cohort.table(model)["case"]) == {FIRST, THIRD}
+    return caught.value
+
+
+@kind("folder of predictions that is not there", "scoring", EARLIER)
+def _(path, _patch):
+    return refusal(scoring.Cohort(path).score, ("nobody",))
+
+
+@kind("scores of a case lost", "scoring", EARLIER)
+def _(path, _patch):
+    cohort = scoring.Cohort(path)
+    cohort.score()
+    next((cohort.results / "metrics/c/one").rglob(f"{SECOND}.parquet")).unlink()
+    error = refusal(cohort.gather)
+    assert set(cohort.table("one")["case"]) == {FIRST, THIRD}
+    return error
+
+
+# Counts: one entry is bad.
+
+COUNTED = {"TP": 5, "FP": 2, "FN": 3, "TN": 90}
+
+
+def imported(path: Path, spoil: Callable[[list[dict]], object]) -> PostTxError:
+    entries = [
+        {"prediction_file": f"/x/{case}.nii.gz", "metrics": {"1": dict(COUNTED), "2": dict(COUNTED)}}
+        for case in scoring.CASES
+    ]
+    spoil(entries)
+    (path / "summary.json").write_text(json.dumps({"metric_per_case": entries}))
+    outputs = {name: path / f"{name}.parquet" for name in ("metrics", "lesions", "confusion", "findings")}
+    arguments = (path / "summary.json", None, outputs, "c", "m", {"A": [1], "B": [2]}, 4)
+    with pytest.raises(CasesFailedError) as caught:
+        import_counts(*arguments)
+    assert {file.stem for file in (path / "metrics").rglob("*.parquet")} == {FIRST, THIRD}
+    return caught.value
+
+
+ENTRIES: dict[str, Callable[[list[dict]], object]] = {
+    "counts of nobody": lambda entries: entries[1].pop("prediction_file"),
+    "counts of a case twice": lambda entries: entries.insert(2, copy.deepcopy(entries[1])),
+    "counts with a hostile id": lambda entries: entries[1].update(prediction_file="../../etc/passwd"),
+    "counts of another label": lambda entries: entries[1]["metrics"].update({"7": COUNTED}),
+    "counts of one label missing": lambda entries: entries[1]["metrics"].pop("2"),
+    "negative counts": lambda entries: entries[1]["metrics"]["1"].update(TP=-1),
+    "counts that do not add up": lambda entries: entries[1]["metrics"]["1"].update(n_ref=3),
+}
+for told, change in ENTRIES.items():
+    kind(told, "counts", OTHER_CASES)(lambda path, _patch, change=change: imported(path, change))
+
+
+@kind("counts file that is none", "counts", EARLIER)
+def _(path, _patch):
+    (path / "summary.json").write_text('{"results": []}')
+    return refusal(import_counts, path / "summary.json", None, {}, "c", "m", {"A": [1]}, 4)
+
+
+# Tables and report.
+
+HAND = {f"P-0000{n}-100": {"A": (5, 1, 1), "B": (3, 1, 0)} for n in range(3)}
+TWO = {"A": [1], "B": [2]}
+
+
+@kind("region of a case missing", "tables", EARLIER)
+def _(_path, _patch):
+    return refusal(make_tables, by_counts(HAND).iloc[1:], TWO)
+
+
+@kind("scores by another label scheme", "tables", EARLIER)
+def _(_path, _patch):
+    return refusal(make_tables, by_counts(HAND), {"A": [1]})
+
+
+@kind("models scored against other references", "tables", EARLIER)
+def _(_path, _patch):
+    other = {**HAND, "P-00000-100": {"A": (1, 1, 1), "B": (1, 1, 1)}}
+    return refusal(compare_models, {"old": by_counts(HAND), "new": by_counts(other)}, TWO)
+
+
+@kind("progress of a fold damaged", "report", EARLIER)
+def _(path, _patch):
+    (path / "progress.jsonl").write_text('{"epoch": 0}\nnonsense\n{"epoch": 1}\n')
+    return refusal(read_progress, path / "progress.jsonl")
+
+
+@kind("table of a model missing", "report", EARLIER)
+def _(path, _patch):
+    counts = {"cohorts": {"additional": {"use": "test"}}, "models": {"m": {"counts": {"additional": "s.json"}}}}
+    settings = tree.settings_of(tree.configured(**counts), {"additional": False}, trained=False)
+    tree.write_scores(path, tree.case_metrics(6, "additional", "m"), "additional", "m")
+    (path / "tables/additional/m/per_class.parquet").unlink()
+    error = refusal(write_report, path, tree.ASSETS, path / "report/index.html", settings)
+    assert not (path / "report/index.html").exists()
+    assert (path / "tables/additional/m/summary.parquet").exists()
+    return error
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_said_and_what_survives_is_what_the_document_says(name, tmp_path, monkeypatch):
+    told = KINDS[name].provoke(tmp_path, monkeypatch)
+    row, text = rows_of(HERE)[name], str(told)
+    single = next(iter(told.failures.values())) if isinstance(told, CasesFailedError) else told
+    assert (row.stage, row.survives) == (KINDS[name].stage, KINDS[name].survives)
+    assert row.says(text), text
+    assert row.code == getattr(single, "code", "")
+    assert "Traceback" not in text
+
+
+def test_the_document_has_these_kinds_and_no_others():
+    assert list(rows_of(HERE)) == list(KINDS)
+    assert list(rows_of(PAGES)) == list(INPUTS)
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_what_a_page_says_of_scant_input_is_what_the_document_says(name):
+    row = rows_of(PAGES)[name]
+    assert (row.stage, row.code) == ("report", "")
+    assert row.survives == "everything: the page says so"
+    assert row.message in INPUTS[name][2]
+
+
+def test_there_are_forty_kinds_of_all_stages_and_every_code_is_known():
+    rows = [row for test in (INGESTION, HERE, PAGES) for row in rows_of(test).values()]
+    assert len(rows) >= 100
+    assert {row.code for row in rows if row.code} <= set(CODES)
+    stages = {"configuration", "listing", "audit", "standardisation", "planning", "training", "prediction", "scoring",
+              "counts", "tables", "report"}  # fmt: skip
+    assert {row.stage for row in rows} == stages
+    assert f"{len(rows)} kinds" in DOCUMENT.read_text()
