@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from posttx.cases import MODALITIES
-from posttx.files import write_text
+from posttx.files import read_parquet, write_text
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
 from posttx.schemas import COHORT, read_table
@@ -73,7 +73,7 @@ def score_shard(
     """
     decisions: dict[str, str] = {}
     if geometry:
-        table = pd.read_parquet(geometry, columns=["case", "decision"])
+        table = read_parquet(geometry, columns=["case", "decision"])
         decisions = dict(zip(table["case"], table["decision"], strict=True))
     scoring = Scoring(
         settings["regions"],

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posttx.errors import PostTxError
+
 if TYPE_CHECKING:
     import pandas as pd
+
+# What a user's disk can refuse; any other error while writing is ours.
+REFUSALS = {
+    errno.ENOSPC: "Free disk space and run again",
+    errno.EDQUOT: "Free some of your disk quota and run again",
+    errno.EROFS: "Choose a folder that can be written to (--directory) and run again",
+}
 
 
 @contextmanager
@@ -19,12 +29,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success flush it to disk and rename it, on failure remove it.
 
     The temporary name starts with a dot and keeps the suffixes, so that writers which look at the extension work and
-    readers of the folder skip it.
+    readers of the folder skip it. A disk that refuses to be written to raises a ``PostTxError`` that names ``path``.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
         descriptor = os.open(beside, os.O_RDONLY)
         try:
@@ -32,8 +42,21 @@ def replacing(path: str | Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         beside.replace(path)
+    except OSError as error:
+        raise _refused(error, path) or error from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _refused(error: OSError, path: Path) -> PostTxError | None:
+    """Return the error of a disk in words for a user; None for any other."""
+    if error.errno not in REFUSALS:
+        return None
+    return PostTxError(
+        f"cannot be written ({os.strerror(error.errno)}); what stood there before is untouched",
+        remedy=f"{REFUSALS[error.errno]}: what is finished is kept",
+        file=path,
+    )
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -63,6 +86,30 @@ def write_parquet(table: pd.DataFrame, path: str | Path, metadata: Mapping[str, 
         arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **extra})
     with replacing(path) as beside:
         pq.write_table(arrow, beside)
+
+
+def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table that this workflow wrote; one that is torn or no Parquet at all raises an error that names it."""
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise torn_table(path, error) from error
+
+
+def torn_table(path: str | Path, error: BaseException, remedy: str = "", case: str = "") -> PostTxError:
+    """Return the error of a Parquet file that cannot be read."""
+    why = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    return PostTxError(
+        f"the table is torn or damaged ({why})",
+        remedy=remedy or "Delete it and run again: it is made anew",
+        case=case,
+        file=path,
+    )
 
 
 def sha256_of(path: str | Path) -> str:

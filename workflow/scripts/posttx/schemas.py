@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from posttx.cases import IMAGE_COLUMNS, MODALITIES
 from posttx.errors import PostTxError
-from posttx.files import replacing, write_parquet
+from posttx.files import read_parquet, replacing, write_parquet
 
 SURFACE_COLUMNS = ("hd95_mm", "nsd_0.5", "nsd_1.0")
 LESION_COLUMNS = (
@@ -289,4 +289,4 @@ def write_rows(
 
 def read_table(path: str | Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
     """Read a Parquet table and validate it."""
-    return checked(pd.read_parquet(path), schema, path)
+    return checked(read_parquet(path), schema, path)
