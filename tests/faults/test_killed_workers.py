@@ -53,7 +53,7 @@ def test_a_killed_worker_is_told_as_lack_of_memory_and_its_neighbour_finishes(
     run = getattr(stages, name)
     with monkeypatch.context() as patch:
         patch.setattr(SCRIPTS[name], f"{name}_case", DEADLY[name])
-        with pytest.raises(CasesFailedError, match=r"killed, most likely for memory.*more mem_mb") as caught:
+        with pytest.raises(CasesFailedError, match=r"killed, most likely for memory.*mem_mb.*run again") as caught:
             run(results, data, workers=2)
     assert caught.value.failures.keys() == {DOOMED}
     # The pool stops the neighbour in the middle of a write; the next run removes what that leaves under a hidden name.

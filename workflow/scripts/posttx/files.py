@@ -43,18 +43,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.close(descriptor)
         beside.replace(path)
     except OSError as error:
-        raise _refused(error, path) or error from error
+        if error.errno in REFUSALS:
+            raise _refused(error.errno, path) from error
+        raise
     finally:
         beside.unlink(missing_ok=True)
 
 
-def _refused(error: OSError, path: Path) -> PostTxError | None:
-    """Return the error of a disk in words for a user; None for any other."""
-    if error.errno not in REFUSALS:
-        return None
+def _refused(number: int, path: Path) -> PostTxError:
+    """Return the error of a disk in words for a user."""
     return PostTxError(
-        f"cannot be written ({os.strerror(error.errno)}); what stood there before is untouched",
-        remedy=f"{REFUSALS[error.errno]}: what is finished is kept",
+        f"cannot be written ({os.strerror(number)}); what stood there before is untouched",
+        remedy=f"{REFUSALS[number]}: what is finished is kept",
         file=path,
     )
 

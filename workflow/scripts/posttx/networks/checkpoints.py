@@ -37,7 +37,7 @@ def write_checkpoint(path: str | Path, save: Callable[[Path], None]) -> None:
         write_text(_record(path), digest + "\n")
     except (OSError, RuntimeError, PostTxError) as error:
         # Of a full disk, torch says no more than that it could not write.
-        free = shutil.disk_usage(path.parent).free / 2**20
+        free = shutil.disk_usage(next(filter(Path.is_dir, path.absolute().parents))).free / 2**20
         why = error.problem if isinstance(error, PostTxError) else error
         raise PostTxError(
             f"the checkpoint cannot be written ({why}; {free:.1f} MB are free); the previous one, if any, is untouched",
