@@ -45,8 +45,8 @@ test-slurm: $(READY) ## Run the workflow on a real single-node SLURM (root on De
 oracles: $(READY) .venv-oracles/.locked ## Compare the scorer with the field's own, brats-evaluation among them
 	POSTTX_BRATS_EVALUATE=$(CURDIR)/.venv-oracles/bin/brats-evaluate $(BIN)/python -m pytest tests/oracles
 
-faults: $(READY) ## Kill the workflow KILLS=100 times at random moments and compare its tables
-	POSTTX_KILLS=$(or $(KILLS),100) $(BIN)/python -m pytest tests/faults
+faults: $(READY) ## All faults: also KILLS=100 kills of whole runs, and twenty of a fold of the demo
+	OMP_NUM_THREADS=1 POSTTX_KILLS=$(or $(KILLS),100) $(BIN)/python -m pytest -v --durations=0 tests/faults
 
 fuzz: $(READY) ## Spoil every kind of input EXAMPLES=3000 times and look for what crashes
 	POSTTX_FUZZ=$(or $(EXAMPLES),3000) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) tests/unit/test_fuzz.py

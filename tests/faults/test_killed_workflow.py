@@ -6,40 +6,27 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import tiny_run
 
-KILLS = int(os.environ.get("POSTTX_KILLS", "2"))
+SHORT_KILLS = 2
+KILLS = int(os.environ.get("POSTTX_KILLS", "0"))
 SEED = int(os.environ.get("POSTTX_SEED", "20240501"))
-# A network is trained only where there is time for it; the short version scores predictions that lie there.
+# A network is trained only where there is time for it; few kills are of a run that scores what lies there.
 TRAINED = KILLS > 10
 KILLS_PER_ROUND = 5
 ORPHAN_SECONDS = 60.0
-pytestmark = pytest.mark.skipif("POSTTX_KILLS" not in os.environ, reason="takes minutes: `make faults`")
 KINDS = ("whole workflow", "one process of a job")
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory) -> dict:
-    return tiny_run.settings(tiny_run.make_cohorts(tmp_path_factory.mktemp("cohorts")), trained=TRAINED)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(config, tmp_path_factory) -> tuple[dict[str, str], float]:
-    """Return the digests of a run that nothing disturbed, and its seconds."""
-    directory = tmp_path_factory.mktemp("undisturbed")
-    started = time.monotonic()
-    tiny_run.finish(directory, config)
-    return tiny_run.digests(directory), time.monotonic() - started
-
-
-def strike(directory: Path, config: dict, kind: str, delay: float, draw: random.Random) -> bool:
+def strike(directory: Path, config: dict, targets: Sequence[str], kind: str, delay: float, draw: random.Random) -> bool:
     """Start the workflow and kill after ``delay`` seconds; return whether there was something left to kill."""
     if tiny_run.locked(directory):
         assert tiny_run.start(directory, config, "--unlock").wait(300) == 0, tiny_run.tail(directory)
-    run = tiny_run.start(directory, config)
+    run = tiny_run.start(directory, config, *targets)
     with contextlib.suppress(subprocess.TimeoutExpired):
         run.wait(delay)
         return False
@@ -62,17 +49,31 @@ def expect_silence(session: int) -> None:
         time.sleep(0.5)
 
 
-def test_a_killed_run_ends_in_the_same_tables(config, undisturbed, tmp_path):
-    expected, seconds = undisturbed
+def kill_and_compare(finished: tiny_run.Finished, kills: int, seed: int, root: Path) -> None:
+    """Run into ``kills`` kills, of both kinds in turn, a few per folder; each folder must end as ``finished`` did."""
+    expected, config, targets = tiny_run.digests(finished.directory), finished.config, finished.targets
     assert any(name.startswith("tables/") for name in expected)
-    draw = random.Random(SEED)
+    draw = random.Random(seed)
     done = round_ = 0
-    while done < KILLS:
-        directory = tmp_path / str(round_)
-        for _ in range(min(KILLS_PER_ROUND, KILLS - done)):
-            # The last seconds of a run are as likely as the first: each strike may go nearly the whole way.
-            done += strike(directory, config, KINDS[done % 2], draw.uniform(0.05, 0.9) * seconds, draw)
-        tiny_run.finish(directory, config)
-        assert tiny_run.digests(directory) == expected, f"seed {SEED}, round {round_}"
+    while done < kills:
+        directory = root / str(round_)
+        for strikes in range(min(KILLS_PER_ROUND, kills - done)):
+            # What is left to do after some strikes is less than the whole.
+            delay = draw.uniform(0.05, 0.9) * finished.seconds / (1 + strikes)
+            done += strike(directory, config, targets, KINDS[done % 2], delay, draw)
+        tiny_run.finish(directory, config, *targets)
+        assert tiny_run.digests(directory) == expected, f"round {round_}"
         assert not tiny_run.locked(directory)
+        assert not list((directory / "results").rglob(".[0-9]*")), "a temporary file was left"
         round_ += 1
+
+
+def test_a_scoring_that_is_killed_ends_in_the_same_tables(tiny: tiny_run.Finished, tmp_path: Path) -> None:
+    kill_and_compare(tiny, SHORT_KILLS, SEED, tmp_path)
+
+
+@pytest.mark.skipif(not KILLS, reason="takes minutes to hours: `make faults`")
+@pytest.mark.parametrize(("kills", "seed"), [(KILLS, SEED)])
+def test_a_whole_run_that_is_killed_ends_in_the_same_tables(tmp_path: Path, kills: int, seed: int) -> None:
+    config = tiny_run.settings(tiny_run.make_cohorts(tmp_path / "cohorts"), trained=TRAINED)
+    kill_and_compare(tiny_run.finished(tmp_path / "undisturbed", config), kills, seed, tmp_path)

@@ -125,6 +125,17 @@ def test_fold_goes_on_from_the_newest_whole_checkpoint(tmp_path: Path) -> None:
     check_checkpoint(tmp_path / BEST)
 
 
+def test_a_clock_that_was_set_back_does_not_make_the_newest_checkpoint_look_old(tmp_path: Path) -> None:
+    prepare_fold(tmp_path, STAMP)
+    save(tmp_path / BEST, 1.0)
+    tomorrow = (tmp_path / BEST).stat().st_mtime + 86400
+    os.utime(tmp_path / BEST, (tomorrow, tomorrow))
+    save(tmp_path / LATEST, 2.0)
+    assert (tmp_path / LATEST).stat().st_mtime > tomorrow
+    assert "Going on from checkpoint_latest.pth" in prepare_fold(tmp_path, STAMP)
+    assert value_of(tmp_path / LATEST) == 2.0
+
+
 def test_finished_fold_that_the_workflow_forgot_is_not_lost(tmp_path: Path) -> None:
     prepare_fold(tmp_path, STAMP)
     save(tmp_path / FINAL, 3.0)

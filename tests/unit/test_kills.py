@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,11 +25,10 @@ LEFT_OUT = ("seconds", "eta_seconds", "finished")
 
 
 class ForkingTrainer:
-    """One process that trains fold 0 in forks of itself; see forking_trainer.py."""
+    """One process that trains a fold into ``folder`` in forks of itself; see forking_trainer.py."""
 
-    def __init__(self, process: subprocess.Popen[str], root: Path) -> None:
-        self.process = process
-        self.folder = tiny.model_folder(root) / "fold_0"
+    def __init__(self, process: subprocess.Popen[str], folder: Path, log: Path) -> None:
+        self.process, self.folder, self.log = process, folder, log
 
     def start(self, place: str = "-") -> int:
         assert self.process.stdin is not None
@@ -45,7 +44,7 @@ class ForkingTrainer:
         return int(self.process.stdout.readline())
 
     def said(self) -> str:
-        return (self.folder.parents[3] / "attempts.log").read_text()[-3000:]
+        return self.log.read_text()[-3000:]
 
 
 def curve(folder: Path) -> list[dict]:
@@ -54,18 +53,20 @@ def curve(folder: Path) -> list[dict]:
 
 
 @contextmanager
-def forking(root: Path) -> Iterator[ForkingTrainer]:
-    settings = {"EPOCHS": EPOCHS, "ITERATIONS": ITERATIONS, "CHECKPOINT_MINUTES": 1e-6, "STAGE": "train"}
+def forking(
+    root: Path, folder: Path, arguments: Sequence[str], environment: Mapping[str, str]
+) -> Iterator[ForkingTrainer]:
+    """Start the process in ``root``, with the arguments and the environment of ``nnUNetv2_train``."""
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("forking_trainer.py")), *tiny.training_command()[1:]],
+        [sys.executable, str(Path(__file__).with_name("forking_trainer.py")), *arguments],
         cwd=root,
-        env=tiny.environment(root, **settings),
+        env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
-        yield ForkingTrainer(process, root)
+        yield ForkingTrainer(process, folder, root / "attempts.log")
     finally:
         # Its last attempt may still be training where a check failed.
         for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
@@ -108,11 +109,12 @@ def train_in_one_go(trainer: ForkingTrainer, aside: Path) -> float:
     return used
 
 
-def planned_kills(used: float, draw: random.Random) -> list[str | float]:
+def planned_kills(longest: float, most_writes: int, draw: random.Random) -> list[str | float]:
     """Return places within checkpoint writes, and random CPU seconds of an attempt, in random order."""
-    plan: list[str | float] = [f"{step} {draw.randint(1, 3)}" for step in TORN_WRITES for _ in range(WRITES_PER_STEP)]
+    steps = [step for step in TORN_WRITES for _ in range(WRITES_PER_STEP)]
+    plan: list[str | float] = [f"{step} {draw.randint(1, most_writes)}" for step in steps]
     # From the first moments of an attempt (setting up, reading the checkpoint) into its training.
-    plan += [draw.uniform(0, min(1.0, used / 4)) for _ in range(RANDOM_KILLS)]
+    plan += [draw.uniform(0, longest) for _ in range(RANDOM_KILLS)]
     draw.shuffle(plan)
     return plan
 
@@ -131,22 +133,33 @@ def kill_attempt(trainer: ForkingTrainer, moment: str | float) -> None:
 
 
 def test_twenty_kills_change_nothing(root: Path) -> None:
-    with forking(root) as trainer:
-        used = train_in_one_go(trainer, root / "whole")
-        plan = planned_kills(used, random.Random(20))
-        for moment in plan:
-            kill_attempt(trainer, moment)
-        trainer.start()
-        assert trainer.end() == 0, trainer.said()
+    settings = {"EPOCHS": EPOCHS, "ITERATIONS": ITERATIONS, "CHECKPOINT_MINUTES": 1e-6, "STAGE": "train"}
+    folder, whole = tiny.model_folder(root) / "fold_0", root / "whole"
+    with forking(root, folder, tiny.training_command()[1:], tiny.environment(root, **settings)) as trainer:
+        used = train_in_one_go(trainer, whole)
+        plan = planned_kills(min(1.0, used / 4), 3, random.Random(20))
+        kill_then_finish(trainer, plan)
     assert len(plan) == 20
-    folder = trainer.folder
     assert [row["epoch"] for row in curve(folder)] == list(range(EPOCHS))
-    assert curve(folder) == curve(root / "whole")
+    assert_same_fold(folder, whole)
+
+
+def kill_then_finish(trainer: ForkingTrainer, plan: Sequence[str | float]) -> None:
+    for moment in plan:
+        kill_attempt(trainer, moment)
+    trainer.start()
+    assert trainer.end() == 0, trainer.said()
+
+
+def assert_same_fold(folder: Path, undisturbed: Path) -> None:
+    """Compare curve, weights and optimizer of two trainings of one fold, to the bit."""
+    assert curve(folder) == curve(undisturbed)
     check_checkpoint(folder / FINAL)
-    survived, whole = (torch.load(path / FINAL, weights_only=False) for path in (folder, root / "whole"))
+    survived, whole = (torch.load(path / FINAL, weights_only=False) for path in (folder, undisturbed))
     assert survived["network_weights"].keys() == whole["network_weights"].keys()
     for name, value in whole["network_weights"].items():
         assert torch.equal(survived["network_weights"][name], value), name
     for number, state in whole["optimizer_state"]["state"].items():
-        assert torch.equal(survived["optimizer_state"]["state"][number]["momentum_buffer"], state["momentum_buffer"])
+        for name, value in state.items():
+            assert torch.equal(survived["optimizer_state"]["state"][number][name], value), (number, name)
     assert not list(folder.glob(".*.checkpoint_*"))

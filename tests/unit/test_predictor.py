@@ -174,7 +174,8 @@ def test_restart_predicts_only_what_is_missing(
 def test_one_bad_case_does_not_lose_the_others(model: Path, shard: Path, tmp_path: Path) -> None:
     path = shard.parent / "images" / image_name(tiny.CASES[0], 2)
     path.write_bytes(b"no image")
-    with pytest.raises(CasesFailedError, match=r"1 of 2 cases failed(.|\n)*not a NIfTI file"):
+    remedy = rf"Delete {shard} and run again"
+    with pytest.raises(CasesFailedError, match=rf"1 of 2 cases failed(.|\n)*not a NIfTI file.*{remedy}"):
         predict(shard, model, tmp_path / "out")
     assert (tmp_path / "out" / f"{NEW}.nii.gz").is_file()
     assert not (tmp_path / "out" / "_cases.tsv").exists()

@@ -107,6 +107,13 @@ def test_states_follow_what_the_folder_holds_and_its_age(tmp_path):
     assert "1 done, 2 running, 1 starting, 2 stale, 1 waiting" in summary
 
 
+def test_a_clock_that_was_set_back_makes_no_negative_time(tmp_path):
+    later = datetime.fromtimestamp(NOW + 3600, UTC).isoformat(timespec="seconds")
+    write_fold(tmp_path, 0, [line(0, finished=later)], age=-3600.0)
+    (fold,) = read_one(tmp_path)
+    assert (fold.state, fold.age_seconds, fold.eta_seconds) == ("running", 0.0, 100.0 * 999)
+
+
 @pytest.mark.parametrize("torn", ['{"epoch": 2, "epo', "\0\0\0", '{"epoch": 2}'[:-1] + "\n", '"x"\n', "[]\n"])
 def test_a_torn_last_line_is_left_out(tmp_path, torn):
     write_fold(tmp_path, 0, [line(0), line(1)], text=torn)

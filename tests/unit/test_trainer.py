@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import itertools
 import os
 import random
 import shutil
@@ -197,6 +198,35 @@ def test_full_disk_costs_a_warning_and_only_the_end_an_error(
     with pytest.raises(PostTxError, match="No space left on device"):
         trainer.save_checkpoint(str(Path(trainer.output_folder) / FINAL))
     assert not list(Path(trainer.output_folder).glob("*.pth"))
+
+
+def test_neither_a_clock_set_back_nor_an_epoch_without_its_line_spoils_the_curve(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = make_trainer(monkeypatch, root)
+    module = importlib.import_module("posttx_trainer")
+    append, began = module.append_progress, time.time()
+    # An hour back at every look at it.
+    hours = itertools.count()
+    for place in ("nnunetv2.training.nnUNetTrainer.nnUNetTrainer.time", "posttx_trainer.time"):
+        monkeypatch.setattr(place, lambda: began - 3600 * next(hours))
+
+    def append_unless_full(path: Path, row: dict) -> None:
+        if row["epoch"] == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(path, row)
+
+    monkeypatch.setattr(module, "append_progress", append_unless_full)
+    # The handlers would outlive the test.
+    monkeypatch.setattr(signal, "signal", lambda *given: None)
+    trainer.initialize()
+    trainer.run_training()
+    assert "line of progress cannot be written" in capsys.readouterr().out
+    rows = read_progress_lines(Path(trainer.output_folder) / "progress.jsonl")
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+    assert all(isinstance(row["train_loss"], float) for row in rows)
+    timed = [row for row in rows if row["epoch"] != 1]
+    assert all(row["seconds"] > 0 and row["eta_seconds"] >= 0 for row in timed)
 
 
 def test_validation_is_a_stage_of_its_own(dataset: Path, uninterrupted: Path) -> None:

@@ -11,6 +11,7 @@ input has its triggers in files that other jobs write, and these are not ancient
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -21,9 +22,11 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from posttx import configuration, versions
 from posttx.cases import find_cases, usable_cases
+from posttx.dates import check_dates
 from posttx.errors import PostTxError
 from posttx.exclusions import rating_notes, read_ratings, without_excluded
 from posttx.labels import load_scheme
+from posttx.layout import check_layout, stamp_layout
 
 PHANTOMS = "results/phantom"
 os.environ.update(configuration.environment(workflow.basedir))
@@ -35,6 +38,7 @@ def configured():
     config.update(configuration.complete(config, yaml.safe_load((shipped / "config.yaml").read_text())))
     schema = yaml.safe_load((shipped / "schema" / "config.schema.yaml").read_text())
     try:
+        check_layout("results", workflow.basedir)
         configuration.check_schema(config, schema, ", ".join(map(str, workflow.configfiles)))
         validate(config, "../../config/schema/config.schema.yaml")
         configuration.cross_check(config)
@@ -56,6 +60,15 @@ DATASET = configuration.dataset_folder(config)
 TRAINED = configuration.trained_models(config)
 IMAGE_COHORTS = [cohort for cohort, cases in CASES.items() if cases]
 TRAIN_COHORT = next((name for name, cohort in config["cohorts"].items() if cohort["use"] == "train"), None)
+
+
+def begin():
+    """Refuse cases from the future, and note which version made the results; once per run, before its first job."""
+    try:
+        check_dates(CASES, time.time())
+    except PostTxError as error:
+        raise WorkflowError(str(error))
+    stamp_layout("results", workflow.basedir)
 
 
 def shards_of(cohort):

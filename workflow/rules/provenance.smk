@@ -1,6 +1,10 @@
 """What made the results."""
 
 
+onstart:
+    begin()
+
+
 rule write_provenance:
     """Record versions, code, configuration, hardware and seeds of the run that made the scores."""
     input:

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from posttx.files import read_json, replacing, write_parquet
+from posttx.files import read_json, read_parquet, replacing, write_parquet
 from posttx.logs import configure_logging
 from posttx.networks.splits import default_splits, fold_table
 
@@ -19,7 +17,7 @@ def describe_splits(table: str | Path, splits: str | Path, folder: str | Path) -
     What is counted is what stands in ``splits``, nnU-Net's own file, not what it was made from.
     """
     folder = Path(folder)
-    cases = pd.read_parquet(table)
+    cases = read_parquet(table)
     ours = read_json(splits)
     compared = {"by patient": ours}
     # nnU-Net cannot make its default split of fewer cases than folds.

@@ -12,7 +12,7 @@ import pandas as pd
 from posttx.cases import MODALITIES
 from posttx.configuration import EVERY_CASE
 from posttx.errors import PostTxError
-from posttx.files import replacing, write_text
+from posttx.files import read_parquet, replacing, write_text
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
 from posttx.reporting.case_pictures import draw_case, montage
@@ -111,7 +111,7 @@ def select(
 
     ``asked`` are those of the cohort that ``further`` names, all of them where it says ``all``.
     """
-    tables = {"worst": pd.read_parquet(worst).head(count), "best": pd.read_parquet(best).head(count)}
+    tables = {"worst": read_parquet(worst).head(count), "best": read_parquet(best).head(count)}
     if all(table.empty for table in tables.values()):
         tables["worst"] = cohort[["case"]].head(count)
     for table in tables.values():
@@ -124,12 +124,12 @@ def select(
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
-    cases = pd.read_parquet(snakemake.input.cohort)
+    cases = read_parquet(snakemake.input.cohort)
     wanted = (snakemake.params.cases, snakemake.params.further)
     extremes = select(snakemake.input.worst, snakemake.input.best, cases, *wanted)
     predictions = predictions_of(snakemake.input.predictions, snakemake.params.folder, list(cases["case"]))
     montages = {"worst": snakemake.output.worst, "best": snakemake.output.best}
     look = (snakemake.params.colors, snakemake.params.names, snakemake.params.geometry)
-    lesions = pd.read_parquet(snakemake.input.lesions)
+    lesions = read_parquet(snakemake.input.lesions)
     folders = (snakemake.output.cases, montages, snakemake.output.viewer)
     draw_cases(cases, extremes, predictions, look, *folders, lesions, snakemake.threads)

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from posttx.files import read_parquet
 from posttx.logs import configure_logging
 from posttx.reporting.figures_cohort import draw_class_shares, draw_intensities, draw_presence
 
@@ -17,8 +16,8 @@ def draw_cohorts(
     intensity: str | Path, labels: str | Path, outputs: Mapping[str, str], colors: Mapping[str, str]
 ) -> None:
     """Draw ``outputs`` (intensities, class_shares, presence) from the audit's tables."""
-    volumes = pd.read_parquet(labels)
-    draw_intensities(pd.read_parquet(intensity), outputs["intensities"])
+    volumes = read_parquet(labels)
+    draw_intensities(read_parquet(intensity), outputs["intensities"])
     draw_class_shares(volumes, colors, outputs["class_shares"])
     draw_presence(volumes, colors, outputs["presence"])
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from posttx.files import read_parquet
 from posttx.logs import configure_logging
 from posttx.reporting.figures_cases import draw_detection, draw_false_positives, draw_trajectories
 from posttx.reporting.figures_model import (
@@ -27,13 +28,13 @@ def draw_model(
 
     ``colors`` maps region to colour in the order to be drawn; ``names`` maps label to class.
     """
-    metrics = pd.read_parquet(tables["metrics"])
-    confusion = pd.read_parquet(tables["confusion"]) if tables.get("confusion") else pd.DataFrame()
-    lesions = pd.read_parquet(tables["lesions"])
+    metrics = read_parquet(tables["metrics"])
+    confusion = read_parquet(tables["confusion"]) if tables.get("confusion") else pd.DataFrame()
+    lesions = read_parquet(tables["lesions"])
     draw_dice(metrics, colors, outputs["dice"])
     draw_volume_dice(metrics, colors, outputs["volume_dice"])
     draw_volumes(metrics, colors, outputs["volumes"])
-    draw_inter_class(pd.read_parquet(tables["inter_class"]), names, outputs["inter_class"])
+    draw_inter_class(read_parquet(tables["inter_class"]), names, outputs["inter_class"])
     draw_confusion(confusion, names, outputs["confusion"])
     draw_trajectories(metrics, colors, outputs["trajectories"])
     draw_detection(lesions, colors, outputs["detection"])

@@ -1,9 +1,9 @@
 """Gather the scores of all cases of a cohort by one model, and assert that none is missing."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from posttx.errors import PostTxError
+from posttx.files import torn_table
 from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_table
 from posttx.scoring.evaluation import SCHEMAS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 TABLES = {"metrics": CASE_METRICS, "lesions": LESIONS, "confusion": CONFUSION}
 
 
@@ -34,13 +36,27 @@ def read_cases(files: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, str]]:
             file=missing[0],
             code="EVA008",
         )
-    schemas = [pq.read_schema(path) for path in files]
+    schemas = [_torn_told(path, pq.read_schema) for path in files]
     common: dict[str, str] | None = None
     for schema in schemas:
         entries = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
         common = entries if common is None else {key: v for key, v in common.items() if entries.get(key) == v}
-    table = ds.dataset([str(path) for path in files], schema=pa.unify_schemas(schemas), format="parquet").to_table()
+    try:
+        table = ds.dataset([str(path) for path in files], schema=pa.unify_schemas(schemas), format="parquet").to_table()
+    except (OSError, pa.ArrowException):
+        # Reading all at once does not say which.
+        for path in files:
+            _torn_told(path, pq.read_table)
+        raise
     return table.to_pandas(), {key: value for key, value in (common or {}).items() if key != "pandas"}
+
+
+def _torn_told(path: Path, read: Callable[[Path], T]) -> T:
+    try:
+        return read(path)
+    except (OSError, pa.ArrowException) as error:
+        remedy = "Delete the cohort's folder in results/scored and run again"
+        raise torn_table(path, error, remedy, path.name.removesuffix(".parquet")) from error
 
 
 def check_rows(table: pd.DataFrame, cases: Sequence[str], regions: Sequence[str]) -> None:

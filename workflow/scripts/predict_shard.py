@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from posttx import versions
-from posttx.errors import CasesFailedError
-from posttx.files import digest_of, sha256_of
+from posttx.errors import CasesFailedError, PostTxError
+from posttx.files import digest_of, read_parquet, sha256_of
 from posttx.logs import configure_logging
 from posttx.networks.nnunet import image_name
 from posttx.networks.predictions import Target, Votes
 from posttx.networks.predictor import Ensemble, load_ensemble
-from posttx.nifti import read_volume
+from posttx.nifti import Volume, read_volume
 from posttx.shard_files import remove_others, write_case_list
 
 logger = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ def predict_shard(
     ``uncertainty`` gets per case a map of how many folds dissent, and ``_disagreement.tsv`` with one number per case.
     """
     target = Target(Path(cases).parent, Path(uncertainty) if uncertainty else None)
-    rows: list[Row] = pd.read_parquet(transforms).to_dict("records")  # type: ignore[assignment]
+    rows: list[Row] = read_parquet(transforms).to_dict("records")  # type: ignore[assignment]
     known = [row["case"] for row in rows]
     for folder in filter(None, (target.folder, target.uncertainty)):
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +93,17 @@ def _predict(
 
 
 def _prepared(ensemble: Ensemble, paths: list[Path]) -> tuple[torch.Tensor, dict[str, Any]]:
-    return ensemble.prepare([read_volume(path) for path in paths])
+    return ensemble.prepare([_standardized(path) for path in paths])
+
+
+def _standardized(path: Path) -> Volume:
+    try:
+        return read_volume(path)
+    except PostTxError as error:
+        # Its general remedy, to copy the file again, is for data of the user; this one was made here.
+        table = path.parents[1] / "transforms.parquet"
+        remedy = f"Delete {table} and run again: the shard is standardized anew"
+        raise PostTxError(error.problem, remedy=remedy, file=error.file, code=error.code) from error
 
 
 def _segmented(

@@ -5,9 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from posttx.errors import PostTxError
+from posttx.files import read_parquet
 from posttx.grid import restore_labels
 from posttx.logs import configure_logging
 from posttx.networks.nnunet import FILE_ENDING
@@ -24,8 +23,8 @@ def restore_shard(
 ) -> None:
     """Write every case of the ``transforms`` table from the fold that held it out; ``summaries`` are in fold order."""
     folder = Path(cases).parent
-    rows = {row["case"]: row for row in pd.read_parquet(transforms).to_dict("records")}
-    table = pd.read_parquet(splits, columns=["case", "fold"])
+    rows = {row["case"]: row for row in read_parquet(transforms).to_dict("records")}
+    table = read_parquet(splits, columns=["case", "fold"])
     folds = dict(zip(table["case"], table["fold"], strict=True))
     unknown = sorted(set(rows) - set(folds))
     if unknown:

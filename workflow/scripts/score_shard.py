@@ -6,10 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
 from posttx.cases import MODALITIES
-from posttx.files import flush, write_text
+from posttx.files import flush, read_parquet, write_text
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
 from posttx.schemas import read_rows
@@ -82,8 +80,8 @@ def score_shard(
     """
     decisions: dict[str, str] = {}
     if geometry:
-        decided = pq.read_table(geometry, columns=["case", "decision"]).to_pylist()
-        decisions = {row["case"]: row["decision"] for row in decided}
+        table = read_parquet(geometry, columns=["case", "decision"])
+        decisions = dict(zip(table["case"], table["decision"], strict=True))
     scoring = Scoring(
         settings["regions"],
         settings["scheme"],

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from posttx.cases import MODALITIES
-from posttx.files import write_json
+from posttx.files import read_parquet, write_json
 from posttx.logs import configure_logging
 from posttx.networks.nnunet import dataset_json
 
@@ -21,7 +19,7 @@ def write_dataset(
     """Write nnU-Net's ``dataset.json`` for the cases of all ``transforms`` tables, which lie beside the images."""
     folders: dict[str, str | Path] = {}
     for path in map(Path, transforms):
-        folders |= dict.fromkeys(pd.read_parquet(path, columns=["case"])["case"], path.parent)
+        folders |= dict.fromkeys(read_parquet(path, columns=["case"])["case"], path.parent)
     content = dataset_json(folders, [*MODALITIES, *extra_channels], labels, Path(dataset).parent)
     write_json(dataset, content)
 

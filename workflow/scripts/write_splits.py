@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from posttx.errors import PostTxError
-from posttx.files import read_json, write_json, write_parquet
+from posttx.files import read_json, read_parquet, write_json, write_parquet
 from posttx.logs import configure_logging
 from posttx.networks.splits import assign_folds, check_splits, default_splits, leaked_share, splits_of
 
@@ -40,14 +40,14 @@ def write_splits(
 ) -> None:
     """Write ``splits_final.json`` for the cases of ``dataset`` and the table that proves what it separates."""
     wanted = set(read_json(dataset)["dataset"])
-    cases = pd.read_parquet(cohort, columns=["case", "patient", "cohort"])
+    cases = read_parquet(cohort, columns=["case", "patient", "cohort"])
     cases = cases[cases["case"].isin(wanted)]
     if len(cases) != len(wanted):
         absent = min(wanted - set(cases["case"]))
         raise PostTxError(
             "a training case is not in the cohort table", remedy="Run scan again", case=absent, file=cohort
         )
-    volumes = pd.read_parquet(labels)
+    volumes = read_parquet(labels)
     volumes = volumes[(volumes["cohort"] == cases["cohort"].iloc[0]) & volumes["case"].isin(wanted)]
     divided = split_table(cases, volumes, folds, seed)
     patients = dict(zip(divided["case"], divided["patient"], strict=True))

@@ -74,7 +74,7 @@ class PostTxTrainer(nnUNetTrainer):
         self._iteration = 0
         self._losses: list[float] = []
         self._random: dict[str, Any] | None = None
-        self._saved_at = monotonic()
+        self._saved_at = self._epoch_began = monotonic()
         self._stop_signal = 0
         if device.type == "cpu":
             # nnUNetv2_train has just taken every core of the machine, whatever the job was given.
@@ -159,6 +159,11 @@ class PostTxTrainer(nnUNetTrainer):
             self._run_epoch()
         self.on_train_end()
 
+    def on_epoch_start(self) -> None:
+        """Note when the epoch began: nnU-Net's own note is lost to a clock that is set back."""
+        super().on_epoch_start()
+        self._epoch_began = monotonic()
+
     def _run_epoch(self) -> None:
         if self._iteration == 0:
             self.on_epoch_start()
@@ -212,7 +217,11 @@ class PostTxTrainer(nnUNetTrainer):
     def on_epoch_end(self) -> None:
         """Write the epoch's line of progress, then let nnU-Net log and keep its checkpoints."""
         self._iteration, self._losses = 0, []
-        append_progress(self._progress_file(), self._progress_row())
+        try:
+            append_progress(self._progress_file(), self._progress_row())
+        except OSError as error:
+            # The checkpoints know losses and Dice too: the line is filled in at the end.
+            self.print_to_log_file(f"WARNING: the epoch's line of progress cannot be written ({error})")
         super().on_epoch_end()
         if monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
             self.current_epoch -= 1
@@ -221,6 +230,7 @@ class PostTxTrainer(nnUNetTrainer):
 
     def on_train_end(self) -> None:
         """Write the final checkpoint, and keep the last one until the workflow has noted the fold as finished."""
+        rewind_progress(self._progress_file(), self.current_epoch, self._logged_rows())
         super().on_train_end()
         keep_as_latest(Path(self.output_folder) / FINAL)
 
@@ -228,7 +238,7 @@ class PostTxTrainer(nnUNetTrainer):
         return Path(self.output_folder) / PROGRESS
 
     def _progress_row(self) -> dict[str, Any]:
-        seconds = time() - self.logger.get_value("epoch_start_timestamps", step=-1)
+        seconds = monotonic() - self._epoch_began
         on_gpu = self.device.type == "cuda"
         return {
             **self._logged_row(self.current_epoch),
@@ -278,7 +288,7 @@ class PostTxTrainer(nnUNetTrainer):
                 "iteration": self._iteration,
                 "losses": self._losses,
                 "random": self._random or _random_state(),
-                "elapsed": time() - self.logger.get_value("epoch_start_timestamps", step=-1),
+                "elapsed": monotonic() - self._epoch_began,
             },
         }
         try:
@@ -298,6 +308,7 @@ class PostTxTrainer(nnUNetTrainer):
         self._iteration, self._losses, self._random = state["iteration"], list(state["losses"]), state["random"]
         if self._iteration:
             # The waiting between two attempts is no part of the epoch's time.
+            self._epoch_began = monotonic() - state["elapsed"]
             self.logger.local_logger.my_fantastic_logging["epoch_start_timestamps"][-1] = time() - state["elapsed"]
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:

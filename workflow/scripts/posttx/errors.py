@@ -59,7 +59,9 @@ class CasesFailedError(PostTxError):
 
     def __init__(self, failures: dict[str, BaseException], total: int) -> None:
         self.failures, self.total = failures, total
-        lines = "\n".join(f"  {case}: {error}" for case, error in sorted(failures.items()))
+        # MemoryError and its like say nothing but their name.
+        told = {case: str(error) or type(error).__name__ for case, error in failures.items()}
+        lines = "\n".join(f"  {case}: {told[case]}" for case in sorted(told))
         super().__init__(f"{len(failures)} of {total} cases failed; the others are done\n{lines}\n")
 
     def __reduce__(self) -> tuple:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posttx.errors import PostTxError
+
 if TYPE_CHECKING:
     import pandas as pd
 
 FLUSHED_TOGETHER = 16
+# What a user's disk can refuse; any other error while writing is ours.
+REFUSALS = {
+    errno.ENOSPC: "Free disk space and run again",
+    errno.EDQUOT: "Free some of your disk quota and run again",
+    errno.EROFS: "Choose a folder that can be written to (--directory) and run again",
+}
 
 
 @contextmanager
@@ -24,14 +33,19 @@ def renaming(path: str | Path) -> Iterator[Path]:
 
     A killed process leaves the file whole or absent; the machine's own death may leave it empty, unless ``flush``
     follows before anything says that it is done. The temporary name starts with a dot and keeps the suffixes, so that
-    writers which look at the extension work and readers of the folder skip it.
+    writers which look at the extension work and readers of the folder skip it. A disk that refuses to be written to
+    raises a ``PostTxError`` that names ``path``.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
         beside.replace(path)
+    except OSError as error:
+        if error.errno in REFUSALS:
+            raise _refused(error.errno, path) from error
+        raise
     finally:
         beside.unlink(missing_ok=True)
 
@@ -81,6 +95,15 @@ def _mode(path: str | Path) -> int:
         return 0
 
 
+def _refused(number: int, path: Path) -> PostTxError:
+    """Return the error of a disk in words for a user."""
+    return PostTxError(
+        f"cannot be written ({os.strerror(number)}); what stood there before is untouched",
+        remedy=f"{REFUSALS[number]}: what is finished is kept",
+        file=path,
+    )
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text so that it appears whole or not at all."""
     with replacing(path) as beside:
@@ -108,6 +131,30 @@ def write_parquet(table: pd.DataFrame, path: str | Path, metadata: Mapping[str, 
         arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **extra})
     with replacing(path) as beside:
         pq.write_table(arrow, beside)
+
+
+def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table that this workflow wrote; one that is torn or no Parquet at all raises an error that names it."""
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise torn_table(path, error) from error
+
+
+def torn_table(path: str | Path, error: BaseException, remedy: str = "", case: str = "") -> PostTxError:
+    """Return the error of a Parquet file that cannot be read."""
+    why = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    return PostTxError(
+        f"the table is torn or damaged ({why})",
+        remedy=remedy or "Delete it and run again: it is made anew",
+        case=case,
+        file=path,
+    )
 
 
 def sha256_of(path: str | Path) -> str:

@@ -72,7 +72,8 @@ def _outcomes(
                     case,
                     PostTxError(
                         "the worker process was killed, most likely for memory",
-                        remedy="Give the rule more mem_mb or fewer threads",
+                        remedy="Give its rule more memory (--set-resources RULE:mem_mb=...) or fewer workers "
+                        "(--set-threads RULE=1) and run again",
                         case=case,
                     ),
                 )

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from posttx.cases import IMAGE_COLUMNS, MODALITIES
 from posttx.errors import PostTxError
-from posttx.files import renaming, write_parquet
+from posttx.files import read_parquet, renaming, torn_table, write_parquet
 
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
@@ -334,7 +334,10 @@ def read_rows(path: str | Path, schema_name: str) -> list[dict[str, Any]]:
     For jobs that look a few rows up and are started by the dozen: without importing the validator of whole tables.
     """
     schema = globals()[schema_name]
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise torn_table(path, error) from error
     if table.column_names != list(schema.columns):
         raise PostTxError(
             f"the table has columns {table.column_names}, expected {list(schema.columns)}",
@@ -357,10 +360,4 @@ def _check_values(columns: Mapping[str, Sequence[Any]], schema: Schema, path: st
 
 def read_table(path: str | Path, schema: Schema) -> pd.DataFrame:
     """Read a Parquet table and validate it."""
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise PostTxError(
-            f"not a Parquet table ({error})", remedy="Delete the file and run what writes it again", file=path
-        ) from error
-    return checked(table, schema, path)
+    return checked(read_parquet(path), schema, path)

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 FINAL, LATEST, BEST = "checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth"
 STAMP = "stamp.json"
 SET_ASIDE = "set_aside"
+# Some file systems count times in steps of two seconds.
+COARSEST_CLOCK_NS = 2_000_000_000
 
 
 def write_checkpoint(path: str | Path, save: Callable[[Path], None]) -> None:
@@ -32,13 +34,17 @@ def write_checkpoint(path: str | Path, save: Callable[[Path], None]) -> None:
         with _closed_to_others(), replacing(path) as beside:
             save(beside)
             _verify(beside)
+            _make_newest(beside, path.parent)
             digest = sha256_of(beside)
             write_text(_record(path), "\n".join([digest, *recorded_digests(path)[:1]]) + "\n")
         with _closed_to_others():
             write_text(_record(path), digest + "\n")
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, PostTxError) as error:
+        # Of a full disk, torch says no more than that it could not write.
+        free = shutil.disk_usage(next(filter(Path.is_dir, path.absolute().parents))).free / 2**20
+        why = error.problem if isinstance(error, PostTxError) else error
         raise PostTxError(
-            f"the checkpoint cannot be written ({error}); the previous one, if any, is untouched",
+            f"the checkpoint cannot be written ({why}; {free:.1f} MB are free); the previous one, if any, is untouched",
             remedy="Free disk space and start again: training goes on from the previous checkpoint",
             file=path,
         ) from error
@@ -91,6 +97,14 @@ def _verify(path: Path) -> None:
         raise OSError(f"it is not whole: {error}") from error
     if damaged:
         raise OSError(f"{damaged} reads back differently")
+
+
+def _make_newest(path: Path, folder: Path) -> None:
+    """Date a checkpoint after all others of its folder, as a clock that was set back would not."""
+    others = [other.stat().st_mtime_ns for other in folder.glob("checkpoint_*.pth")]
+    if others and path.stat().st_mtime_ns <= max(others):
+        later = max(others) + COARSEST_CLOCK_NS
+        os.utime(path, ns=(later, later))
 
 
 def _record(path: Path) -> Path:

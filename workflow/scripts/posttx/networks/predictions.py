@@ -45,13 +45,17 @@ class Target:
         return self.folder / f".{case}.json"
 
     def stands(self, case: str, stamp: str) -> bool:
-        """Return whether all that is asked for of a case stands under this stamp."""
+        """Return whether all that is asked for of a case stands under this stamp; under a torn one nothing does."""
         folders = [self.folder] if self.uncertainty is None else [self.folder, self.uncertainty]
         files = [self._stamp(case), *(folder / f"{case}{FILE_ENDING}" for folder in folders)]
         if not all(path.is_file() for path in files):
             return False
-        noted = read_json(self._stamp(case))
-        return noted["stamp"] == stamp and (self.uncertainty is None or "disagreement" in noted)
+        try:
+            noted = read_json(self._stamp(case))
+        except ValueError:
+            return False
+        stands = isinstance(noted, dict) and noted.get("stamp") == stamp
+        return stands and (self.uncertainty is None or "disagreement" in noted)
 
     def write(self, row: Mapping[str, Any], label_map: np.ndarray, votes: Votes | None, stamp: str) -> None:
         """Write a case's label map and votes on its original grid (``row`` of transforms), and its stamp last."""

@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
+from posttx.files import replacing, write_text
+
 LINKS = re.compile(r'\bhref="([^"#:?]+)(?:#[^"]*)?"')
 
 
@@ -26,8 +28,7 @@ def write_bundle(results: str | Path, folder: str | Path) -> list[str]:
             target = Path(os.path.normpath(page.parent / link))
             if target.is_file() and target.is_relative_to(results) and target.suffix != ".html":
                 files[target.relative_to(results).as_posix()] = target
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / page.name).write_text(text.replace('href="../', 'href="'), encoding="utf-8")
+        write_text(folder / page.name, text.replace('href="../', 'href="'))
     viewer = results / "report/viewer"
     files |= {
         path.relative_to(results / "report").as_posix(): path for path in sorted(viewer.rglob("*")) if path.is_file()
@@ -44,4 +45,5 @@ def _link(source: Path, target: Path) -> None:
     try:
         target.hardlink_to(source)
     except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
+        with replacing(target) as beside:
+            shutil.copyfile(source, beside)

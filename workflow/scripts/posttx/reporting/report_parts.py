@@ -18,7 +18,7 @@ from posttx.analysis.comparison import IMPROVED, WORSE
 from posttx.analysis.conclusions import conclusions
 from posttx.analysis.interpretation import Sentence, sentences
 from posttx.errors import PostTxError
-from posttx.files import read_json
+from posttx.files import read_json, read_parquet
 from posttx.reporting import methods
 from posttx.reporting import report_data as data_views
 from posttx.reporting import report_tables as views
@@ -42,8 +42,8 @@ def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) 
         findings = _findings(results, settings)
         data["severities"] = {name: int((findings["severity"] == name).sum()) for name in ("error", "warning", "info")}
         data["findings"], data["all_findings"] = data_views.findings(findings, FINDINGS_SHOWN)
-        data["intensity"] = data_views.intensities(pd.read_parquet(results / "audit/intensity.parquet"))
-        data["classes"] = data_views.class_balance(pd.read_parquet(results / "audit/labels.parquet"), colors)
+        data["intensity"] = data_views.intensities(read_parquet(results / "audit/intensity.parquet"))
+        data["classes"] = data_views.class_balance(read_parquet(results / "audit/labels.parquet"), colors)
         data["figures"] = {
             name: figure(results / f"figures/cohorts/{name}.svg", f"cohorts-{name}")
             for name in ("intensities", "class_shares", "presence")
@@ -59,7 +59,7 @@ def _findings(results: Path, settings: Mapping[str, Any]) -> pd.DataFrame:
         for cohort, models in settings["models"].items()
         for model in models
     ]
-    tables = [pd.read_parquet(path) for path in paths if path.is_file()]
+    tables = [read_parquet(path) for path in paths if path.is_file()]
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
@@ -71,12 +71,12 @@ def _cohort(results: Path, name: str, settings: Mapping[str, Any]) -> dict[str, 
     if "phantom" in cohort:
         source = "phantom (simulated)"
     if settings["cohorts"][name]:
-        table = pd.read_parquet(results / f"cohorts/{name}.parquet")
+        table = read_parquet(results / f"cohorts/{name}.parquet")
         known = table
     else:
         table = None
         models = settings["models"].get(name) or []
-        known = pd.read_parquet(results / f"metrics/{name}/{models[0]}.parquet") if models else pd.DataFrame()
+        known = read_parquet(results / f"metrics/{name}/{models[0]}.parquet") if models else pd.DataFrame()
     counts = {f"{what}s": int(known[what].nunique()) if len(known) else 0 for what in ("case", "patient")}
     return {"table": table, "use": cohort["use"], "source": source, **counts}
 
@@ -115,7 +115,7 @@ def methods_section(
 def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], budget: list[int]) -> dict[str, Any]:
     """Return what the page shows of one model on one cohort."""
     folder = results / f"tables/{cohort}/{model}"
-    tables = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+    tables = {path.stem: read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
     missing = {"summary", "per_class", "volume_bias", "inter_class", "false_positives", "per_region"} - set(tables)
     if missing:
         raise PostTxError(f"there is no table {', '.join(sorted(missing))}", remedy="Run the workflow", file=folder)
@@ -127,7 +127,7 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
     def files(table: str) -> list[tuple[str, str]]:
         return [(f"{table}.{kind}", f"../tables/{cohort}/{model}/{table}.{kind}") for kind in ("csv", "parquet")]
 
-    metrics = pd.read_parquet(results / f"metrics/{cohort}/{model}.parquet")
+    metrics = read_parquet(results / f"metrics/{cohort}/{model}.parquet")
     said = sentences(tables)
     figures = results / f"figures/{cohort}/{model}"
     scores = case_scores(metrics, names)
@@ -184,7 +184,7 @@ def comparisons(results: Path, settings: Mapping[str, Any], colors: Mapping[str,
     found = []
     for cohort in settings["models"]:
         path = results / f"comparisons/{cohort}.parquet"
-        table = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+        table = read_parquet(path) if path.is_file() else pd.DataFrame()
         if len(table):
             files = [(f"{cohort}.{kind}", f"../comparisons/{cohort}.{kind}") for kind in ("csv", "parquet")]
             said = sentences({"comparison": table}).get("comparison", [])
@@ -202,7 +202,7 @@ def _of_model(results: Path, cohort: str, model: str) -> pd.DataFrame | None:
     path = results / f"comparisons/{cohort}.parquet"
     if not path.is_file():
         return None
-    table = pd.read_parquet(path)
+    table = read_parquet(path)
     return table[table["model"] == model]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from posttx.files import read_parquet
 from posttx.reporting.report_tables import Cell, View, count, number, text
 
 FILES = [(f"{name}.{kind}", f"../tables/{name}.{kind}") for name in ("folds", "splits") for kind in ("csv", "parquet")]
@@ -17,7 +18,7 @@ def section(results: Path) -> dict[str, Any]:
     path = results / "tables/folds.parquet"
     if not path.is_file():
         return {}
-    folds = pd.read_parquet(path)
+    folds = read_parquet(path)
     ours, default = (folds[(folds["split"] == "by patient") == known] for known in (True, False))
     return {"proof": proof(ours), "border": border(folds), "balance": balance(ours), "default": proof(default)}
 

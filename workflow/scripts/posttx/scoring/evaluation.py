@@ -105,12 +105,18 @@ def score_case(item: CaseItem, scoring: Scoring, target: Target) -> dict[str, st
     scored, problems = {}, []
     for model, path in item.predictions.items():
         try:
-            _score_model(item, model, path, reference, scoring, target)
-            scored[model] = str(path or "")
+            tables = _score_model(item, model, path, reference, scoring)
+            metadata = _metadata(scoring, path, reference)
         except PostTxError as error:
             for table in ("metrics", "lesions", "confusion"):
                 target.path(table, model, item.case).unlink(missing_ok=True)
             problems.append((model, error))
+            continue
+        # A disk that refuses is no fault of the prediction: what stood there before stays.
+        for table, rows in tables.items():
+            named = [{**_who(item, model, target), **row} for row in rows]
+            write_rows(named, SCHEMAS[table], target.path(table, model, item.case), metadata)
+        scored[model] = str(path or "")
     if problems:
         codes = {error.code for _, error in problems}
         raise PostTxError(
@@ -150,8 +156,8 @@ def _spacing(volume: Volume) -> tuple[float, float, float]:
 
 
 def _score_model(
-    item: CaseItem, model: str, path: Path | None, reference: Reference | None, scoring: Scoring, target: Target
-) -> None:
+    item: CaseItem, model: str, path: Path | None, reference: Reference | None, scoring: Scoring
+) -> dict[str, list[dict[str, Any]]]:
     if model in item.repeated:
         raise PostTxError(
             f"there are {len(item.repeated[model])} predictions: {', '.join(map(str, item.repeated[model]))}",
@@ -164,21 +170,19 @@ def _score_model(
         prediction, spacing = _missing(item, model, reference, scoring), reference.spacing if reference else (1, 1, 1)
     else:
         prediction, spacing = _prediction(item, path, reference, scoring)
-    who = {
+    if reference is None:
+        return score_pair(None, prediction, spacing, scoring)
+    return score_pair(reference.data, prediction, spacing, scoring, (reference.image or reference.grid).affine)
+
+
+def _who(item: CaseItem, model: str, target: Target) -> dict[str, Any]:
+    return {
         "cohort": target.cohort,
         "model": model,
         "case": item.case,
         "patient": item.patient,
         "timepoint": item.timepoint,
     }
-    if reference is None:
-        tables = score_pair(None, prediction, spacing, scoring)
-    else:
-        tables = score_pair(reference.data, prediction, spacing, scoring, (reference.image or reference.grid).affine)
-    metadata = _metadata(scoring, path, reference)
-    for table, rows in tables.items():
-        rows = [{**who, **row} for row in rows]
-        write_rows(rows, SCHEMAS[table], target.path(table, model, item.case), metadata)
 
 
 SCHEMAS = {"metrics": "CASE_METRICS", "lesions": "LESIONS", "confusion": "CONFUSION"}
