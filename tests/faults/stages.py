@@ -20,7 +20,7 @@ from posttx.labels import load_scheme
 from posttx.networks.checkpoints import LATEST, write_checkpoint
 from posttx.reporting.report import write_report
 from posttx.schemas import COHORT, read_table
-from scan_cohort import scan_cohort
+from scan_shard import scan_shard
 from score_shard import score_shard
 from standardize_shard import standardize_shard
 from workflow_runs import ROOT
@@ -55,7 +55,7 @@ def make_data(data: Path) -> Path:
 def scan(results: Path, data: Path) -> None:
     files = {case: {name: str(data / case / f"{case}-{name}.nii.gz") for name in IMAGE_COLUMNS} for case in CASES}
     cases = [Case(case, case[:-4], 100, COHORT_NAME, SHARD, files[case]) for case in CASES]
-    scan_cohort(cases, _cohort(results))
+    scan_shard(cases, _cohort(results))
 
 
 def audit(results: Path, data: Path, workers: int = 1) -> None:

@@ -34,7 +34,7 @@ from posttx.nifti import read_volume, write_volume
 from posttx.schemas import CASE_METRICS, FINDINGS, checked, read_table
 from posttx.scoring.evaluation import CaseItem, Scoring, Target, score_case
 from posttx.standardization import Job, Settings, standardize_case
-from scan_cohort import describe
+from scan_shard import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 ASKED = os.environ.get("POSTTX_FUZZ")
