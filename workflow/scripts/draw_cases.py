@@ -14,6 +14,7 @@ from posttx.configuration import EVERY_CASE
 from posttx.errors import PostTxError
 from posttx.files import read_parquet, replacing, write_text
 from posttx.logs import configure_logging
+from posttx.nifti import Scratch
 from posttx.parallel import map_cases
 from posttx.reporting.case_pictures import draw_case, montage
 from posttx.reporting.case_volumes import Tile, read_case, tile
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 logger = logging.getLogger(__name__)
+# One for all cases of a process: fresh memory for a volume can take as long as decompressing into it.
+SCRATCH = Scratch()
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def draw_cases(
 
 
 def _draw_one(sheet: Sheet) -> Tile:
-    volumes = read_case(sheet.case, sheet.images, sheet.reference, sheet.prediction, sheet.geometry)
+    volumes = read_case(sheet.case, sheet.images, sheet.reference, sheet.prediction, sheet.geometry, SCRATCH)
     picture = draw_case(volumes, sheet.colors, sheet.names)
     with replacing(sheet.path) as beside:
         beside.write_bytes(picture)

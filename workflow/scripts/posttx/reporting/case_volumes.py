@@ -103,14 +103,15 @@ def read_case(
     reference: str | Path | None,
     prediction: str | Path | None,
     geometry: str = "fail",
+    scratch: Scratch | None = None,
 ) -> CaseVolumes:
     """Read a case once and keep what is shown of it, turned to R-A-S by the axes of the first image.
 
     ``geometry`` is the audit's setting: label maps are laid over the images by the affines, or index by index under
-    ``trust_voxels`` - as they are scored. Raises a ``PostTxError`` that names the file where a grid is another one.
+    ``trust_voxels`` - as they are scored. One volume at a time is whole, in the memory of ``scratch``. Raises a
+    ``PostTxError`` that names the file where a grid is another one.
     """
-    # One volume at a time, in memory that the next one takes over: fresh memory costs as much time as decompressing.
-    scratch, maps = Scratch(), {}
+    scratch, maps = scratch or Scratch(), {}
     drawn: Grid | None = None
     header = read_header(next(iter(images.values())))
     grid = Grid(header.get_data_shape()[:3], header.get_best_affine())
