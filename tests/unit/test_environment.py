@@ -41,3 +41,19 @@ def test_every_locked_file_has_a_digest_and_no_address():
     text = (ROOT / "requirements.lock").read_text()
     assert text.count("--hash=sha256:") > len(LOCK)
     assert "://" not in text
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-bootstrap.lock"])
+def test_every_requirement_is_one_version_with_its_digests(name):
+    entries = re.split(r"\n(?=\S)", (ROOT / name).read_text().strip())
+    assert entries
+    for entry in entries:
+        pin = r"[A-Za-z0-9_.-]+==[^\s;\\*]+(?: ; [^\\\n]+)?"
+        assert re.fullmatch(pin + r"(?: \\\n    --hash=sha256:[0-9a-f]{64})+", entry), entry[:120]
+
+
+def test_installation_checks_the_digests():
+    installs = re.findall(r"^\t.*(?:pip install|uv pip sync).*$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    locked = [line for line in installs if "oracles" not in line]
+    assert len(locked) == 2
+    assert all("--require-hashes" in line for line in locked)

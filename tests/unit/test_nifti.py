@@ -106,6 +106,14 @@ def test_a_code_of_zero_would_lose_the_affine_and_is_written_as_scanner(tmp_path
     np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").affine, AFFINE)
 
 
+@pytest.mark.parametrize("code", [-1, 6, 32767])
+def test_a_code_that_nifti_does_not_have_is_read_and_written_as_scanner(tmp_path, code):
+    volume = read_volume(saved(tmp_path, nifti_bytes(change=lambda block: block.__setitem__("sform_code", code))))
+    np.testing.assert_array_equal(volume.affine, AFFINE)
+    write_volume(tmp_path / "b.nii", volume.data, volume.affine, form_code(volume.header))
+    assert int(nib.load(tmp_path / "b.nii").header["sform_code"]) == 1
+
+
 @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_nifti_1_and_2_of_both_byte_orders_are_read_in_native_order(tmp_path, kind, order):

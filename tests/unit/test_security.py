@@ -296,3 +296,12 @@ def test_a_file_system_without_permissions_is_a_warning(tmp_path, monkeypatch, c
     monkeypatch.setattr(checkpoints, "_knows_permissions", lambda folder: False)
     check_checkpoint(tmp_path / LATEST)
     assert "has no permissions" in caplog.text
+
+
+def test_the_document_names_tests_that_exist():
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(test_\w+)`", (ROOT / "docs/security.md").read_text())
+    assert len(named) >= 30
+    for path, test in named:
+        assert f"\ndef {test}(" in (ROOT / path).read_text(), f"{path}::{test}"
+    rows = [line for line in (ROOT / "docs/security.md").read_text().splitlines() if line.startswith("| ")]
+    assert all("`tests/" in row for row in rows if not row.startswith("| threat"))

@@ -148,6 +148,18 @@ def test_changed_settings_start_clean(
     assert not (folder / LATEST).exists()
 
 
+def test_preprocessed_data_that_everybody_may_write_to_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder,) = (root / "preprocessed" / tiny.DATASET).glob(f"{tiny.PLANS}_*/")
+    before = folder.stat().st_mode
+    folder.chmod(before | 0o002)
+    try:
+        with pytest.raises(PostTxError, match="everybody on this machine may write"):
+            make_trainer(monkeypatch, root)
+    finally:
+        folder.chmod(before)
+    make_trainer(monkeypatch, root)
+
+
 def test_unknown_fold_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PostTxError, match="there is no fold 7: the file holds folds 0 to 1"):
         make_trainer(monkeypatch, root, fold=7)

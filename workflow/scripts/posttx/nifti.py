@@ -32,6 +32,7 @@ MAX_OFFSET = 64 * 1024**2
 COMPRESSION_LEVEL = 1
 DEFLATE_RATIO = 1040  # no deflate stream unfolds to more than 1032 times its size
 GZIP_MAGIC = b"\x1f\x8b"
+FORM_CODES = range(6)
 GZIP = 31  # zlib's window bits for a gzip member
 HEADERS = {348: (nib.Nifti1Header, b"n+1", 352), 540: (nib.Nifti2Header, b"n+2", 544)}
 # The stubs of isal call its error an instance.
@@ -122,8 +123,12 @@ def read_volume(path: str | Path, scratch: Scratch | None = None) -> Volume:
 
 
 def form_code(header: nib.Nifti1Header) -> int:
-    """Return the NIfTI code of the space that the affine in use leads to: 1 scanner, 2 aligned, 4 MNI152; 0 unknown."""
-    return int(header["sform_code"]) or int(header["qform_code"])
+    """Return the NIfTI code of the space that the affine in use leads to: 1 scanner, 2 aligned, 4 MNI152; 0 unknown.
+
+    A code that NIfTI does not have is 1: its affine is in use all the same.
+    """
+    code = int(header["sform_code"]) or int(header["qform_code"])
+    return code if code in FORM_CODES else 1
 
 
 def write_volume(path: str | Path, data: np.ndarray, affine: np.ndarray, code: int = 1) -> None:
