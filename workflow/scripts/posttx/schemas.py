@@ -291,8 +291,11 @@ def read_table(path: str | Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
     """Read a Parquet table and validate it."""
     try:
         table = pd.read_parquet(path)
-    except (OSError, ValueError, pa_arrow.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, pa_arrow.ArrowException) as error:
+        # The last ones come from pandas' own notes in the file, which it reads unchecked.
         raise PostTxError(
-            f"not a Parquet table ({error})", remedy="Delete the file and run what writes it again", file=path
+            f"not a Parquet table ({type(error).__name__}: {error})",
+            remedy="Delete the file and run what writes it again",
+            file=path,
         ) from error
     return checked(table, schema, path)
