@@ -2,6 +2,8 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from posttx.cases import list_cases
@@ -70,6 +72,13 @@ def torn_table(tmp_path):
     return read_table(tmp_path / "m.parquet", CASE_METRICS)
 
 
+def table_with_odd_notes(tmp_path):
+    notes = {"index_columns": [], "column_indexes": [], "columns": [{"name": "case"}]}
+    table = pa.table({"case": ["a"]}).replace_schema_metadata({"pandas": json.dumps(notes)})
+    pq.write_table(table, tmp_path / "m.parquet")
+    return read_table(tmp_path / "m.parquet", CASE_METRICS)
+
+
 ENDLESS = {
     "a path of 5,000 letters in a sheet": (far_too_long, "FIL001"),
     "a comment of 140,000 letters": (cell_without_end, "COH008"),
@@ -90,6 +99,7 @@ ENDLESS = {
         "",
     ),
     "a table that is no Parquet": (torn_table, ""),
+    "a table whose notes of pandas are damaged": (table_with_odd_notes, ""),
 }  # fmt: skip
 
 

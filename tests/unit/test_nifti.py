@@ -95,7 +95,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(PostTxError, match="No space"):
         write_volume(path, VOXELS + 1, AFFINE)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.nii.gz"]
     assert path.read_bytes() == before

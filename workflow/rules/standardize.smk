@@ -2,13 +2,13 @@
 
 
 rule state_standard:
+    """State what all cases are standardised to."""
     output:
         standard="<results>/standardized/standard.json",
     log:
         "<logs>/state_standard.log",
     benchmark:
         "<benchmarks>/state_standard.tsv"
-    """State what all cases are standardised to."""
     localrule: True
     conda:
         "../../envs/base.yaml"

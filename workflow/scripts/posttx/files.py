@@ -142,7 +142,8 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pd.D
         return pd.read_parquet(path, columns=None if columns is None else list(columns))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, pa.ArrowException) as error:
+        # Those between come from pandas' own notes in the file, which it reads unchecked.
         raise torn_table(path, error) from error
 
 

@@ -42,7 +42,7 @@ def write_checkpoint(path: str | Path, save: Callable[[Path], None]) -> None:
     except (OSError, RuntimeError, PostTxError) as error:
         # Of a full disk, torch says no more than that it could not write.
         free = shutil.disk_usage(next(filter(Path.is_dir, path.absolute().parents))).free / 2**20
-        why = error.problem if isinstance(error, PostTxError) else error
+        why = (error.__cause__ or error.problem) if isinstance(error, PostTxError) else error
         raise PostTxError(
             f"the checkpoint cannot be written ({why}; {free:.1f} MB are free); the previous one, if any, is untouched",
             remedy="Free disk space and start again: training goes on from the previous checkpoint",
