@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
@@ -60,28 +60,48 @@ def audit_case(task: AuditTask) -> CaseAudit:
     Bad data never raises: what cannot be read becomes a finding, and the rest of the case is audited without it.
     """
     audit = CaseAudit()
-    images, reference, grid = _audit_files(task, audit)
+    with ThreadPoolExecutor(READERS) as pool:
+        images, reference, grid = _audit_files(task, audit, pool)
+        _audit_together(task, images, reference, grid, audit, pool)
+    return audit
+
+
+def _audit_together(
+    task: AuditTask,
+    images: Mapping[str, Image],
+    reference: Reference | None,
+    grid: Grid | None,
+    audit: CaseAudit,
+    pool: Executor,
+) -> None:
+    """Add what the files of a case tell only together; specks and picture are left to the pool meanwhile."""
+    specks = pool.submit(_specks, task, reference)
     usable = {name: image for name, image in images.items() if valid_affine(image.grid.affine)}
     known = grid if grid is not None and valid_affine(grid.affine) else None
     geometry = decide(task.cohort, task.case, task.geometry, usable, reference, known)
-    if geometry is not None:
+    look = None if geometry is None else Appearance(usable, reference, known, geometry)
+    picture = pool.submit(thumbnail, look, task.cohort, task.case)
+    if geometry is not None and look is not None:
         audit.geometry.append(geometry.row(task.cohort, task.case))
         audit.findings += geometry.findings
-        look = Appearance(usable, reference, known, geometry)
         audit.findings += swap_findings(look, task.cohort, task.case)
         audit.findings += mask_findings(usable, task.cohort, task.case)
         audit.findings += outside_findings(look, task.cohort, task.case)
         audit.findings += mirror_findings(task.cohort, task.case, look)
-    else:
-        look = None
-    audit.thumbnails.append(thumbnail(look, task.cohort, task.case))
     _image_evidence(task, images, look, audit)
     if reference is not None and grid is not None:
         _label_rows(task, reference, grid, look, audit)
-    return audit
+    audit.findings += specks.result()
+    audit.thumbnails.append(picture.result())
 
 
-def _audit_files(task: AuditTask, audit: CaseAudit) -> tuple[dict[str, Image], Reference | None, Grid | None]:
+def _specks(task: AuditTask, reference: Reference | None) -> list[Finding]:
+    return [] if reference is None else speck_findings(reference, task.names, task.cohort, task.case)
+
+
+def _audit_files(
+    task: AuditTask, audit: CaseAudit, pool: Executor
+) -> tuple[dict[str, Image], Reference | None, Grid | None]:
     """Read and measure every file of a case once, ``READERS`` at a time, and add their rows in fixed order.
 
     Decompressing and numpy's passes leave the interpreter free, so that threads share the work.
@@ -97,11 +117,10 @@ def _audit_files(task: AuditTask, audit: CaseAudit) -> tuple[dict[str, Image], R
         finally:
             scratches.put(scratch)
 
-    with ThreadPoolExecutor(READERS) as pool:
-        known = [name for name in MODALITIES if name in task.files]
-        jobs = [pool.submit(measured, _audit_image, name) for name in known]
-        last = pool.submit(measured, _audit_reference)
-        parts, found = zip(*[job.result() for job in (*jobs, last)], strict=True)
+    known = [name for name in MODALITIES if name in task.files]
+    jobs = [pool.submit(measured, _audit_image, name) for name in known]
+    last = pool.submit(measured, _audit_reference)
+    parts, found = zip(*[job.result() for job in (*jobs, last)], strict=True)
     for part in parts:
         audit.intensity += part.intensity
         audit.findings += part.findings
@@ -146,7 +165,7 @@ def _audit_reference(task: AuditTask, audit: CaseAudit, scratch: Scratch) -> tup
             audit.findings.append(Finding("COH007", task.cohort, "no readable reference", task.case, "seg"))
         return None, None
     reference, found = read_reference(volume.data, task.names, task.cohort, task.case)
-    audit.findings += found + speck_findings(reference, task.names, task.cohort, task.case)
+    audit.findings += found
     return reference, grid_of(volume)
 
 
