@@ -55,10 +55,14 @@ def test_data_may_be_read_only(tiny: tiny_run.Finished) -> None:
 
 def test_a_second_run_in_the_same_folder_says_so_and_touches_nothing(tiny: tiny_run.Finished, copy: Path) -> None:
     shutil.rmtree(copy / "results/tables")
+    log = copy / "run.log"
+    told = log.stat().st_size
     first = tiny_run.start(copy, tiny.config, *tiny.targets)
     try:
-        wait_until(lambda: tiny_run.locked(copy))
-        # Whatever changes while the first stands still is the second's doing.
+        # The lock is of two files, one after the other: it is whole when jobs are looked for.
+        wait_until(lambda: "Select jobs to execute" in log.read_text()[told:])
+        # Whatever changes while the first stands still is the second's doing. Who starts jobs is stopped before them.
+        os.kill(first.pid, signal.SIGSTOP)
         send(signal.SIGSTOP, first.pid)
         before = {name: stages.digests(copy / name) for name in ("results", "logs")}
         second = snakemake(copy, "--cores", "2", *tiny.targets, config=tiny.config)
