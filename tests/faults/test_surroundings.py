@@ -1,5 +1,6 @@
 """What surrounds a run: a second run, data that is read-only, results of another version, clocks that are wrong."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -39,6 +40,16 @@ def send(number: signal.Signals, session: int) -> None:
         os.kill(pid, number)
 
 
+def stop(session: int) -> None:
+    """Stop every process of a session, and those that one of them started before it stood still."""
+    stopped: set[int] = set()
+    while moving := set(tiny_run.processes(session)) - stopped:
+        for pid in sorted(moving):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        stopped |= moving
+
+
 def redate(folder: Path, seconds: float) -> None:
     """Shift the dates of all files below a folder."""
     for path in folder.rglob("*"):
@@ -61,9 +72,8 @@ def test_a_second_run_in_the_same_folder_says_so_and_touches_nothing(tiny: tiny_
     try:
         # The lock is of two files, one after the other: it is whole when jobs are looked for.
         wait_until(lambda: "Select jobs to execute" in log.read_text()[told:])
-        # Whatever changes while the first stands still is the second's doing. Who starts jobs is stopped before them.
-        os.kill(first.pid, signal.SIGSTOP)
-        send(signal.SIGSTOP, first.pid)
+        # Whatever changes while the first stands still is the second's doing.
+        stop(first.pid)
         before = {name: stages.digests(copy / name) for name in ("results", "logs")}
         second = snakemake(copy, "--cores", "2", *tiny.targets, config=tiny.config)
         assert second.returncode != 0
