@@ -106,6 +106,23 @@ def test_another_grid_is_refused_by_name(tmp_path):
         read_case("a", {"t1n": paths["t1n"]}, None, tmp_path / "p.nii.gz")
 
 
+def redness(case):
+    """Return how far red is above the other channels in the reddest of 500 pixels of the T1 panels."""
+    pixels = np.asarray(Image.open(io.BytesIO(draw_case(case, LABEL_COLORS, tree.NAMES))).convert("RGB")).astype(int)
+    panel = pixels[:-30, : pixels.shape[1] // 5]
+    return np.percentile(panel[..., 0] - panel[..., 1:].max(axis=2), 99.8)
+
+
+def test_the_outline_of_a_core_is_not_hidden_by_that_of_its_rim():
+    case = volumes()
+    for labels in case.labels.maps.values():
+        core = (labels == 3).any(axis=2, keepdims=True) & (labels > 0)
+        labels[labels > 0] = 3
+        labels[core] = 1
+    assert redness(case) > 30
+    assert redness(volumes()) < 15
+
+
 @pytest.mark.parametrize(("reference", "lesion"), [(True, True), (False, True), (True, False)])
 def test_a_picture_is_drawn_with_or_without_reference_and_lesion(reference, lesion):
     content = draw_case(volumes(reference, lesion), LABEL_COLORS, tree.NAMES)

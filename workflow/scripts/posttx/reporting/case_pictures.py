@@ -62,7 +62,10 @@ class _Picture:
         """Draw the contours of a tile's labels on all ``panels``: the reference solid, the prediction dashed."""
         scale = np.array([panels[0].width / cut.image.shape[1], -panels[0].height / cut.image.shape[0]])
         corners = [np.array([panel.left, len(self._pixels) - panel.top]) for panel in panels]
-        for label, color in colors.items():
+        areas = {label: sum(int((labels == label).sum()) for labels in cut.maps.values()) for label in colors}
+        # The smallest last: a core shares its whole border with the rim around it, whose line would hide its own.
+        for label in sorted(colors, key=areas.__getitem__, reverse=True):
+            color = colors[label]
             for kind, style, width in (("ref", REFERENCE_LINE, 0.9), ("pred", PREDICTION_LINE, 1.3)):
                 lines = [(line + 0.5) * scale for line in _contours(cut.maps.get(kind), label)]
                 moved = [line + corner for corner in corners for line in lines]
