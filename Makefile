@@ -51,13 +51,8 @@ faults: $(READY) ## All faults: also KILLS=100 kills of whole runs, and twenty o
 fuzz: $(READY) ## Spoil every kind of input EXAMPLES=3000 times and look for what crashes
 	POSTTX_FUZZ=$(or $(EXAMPLES),3000) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) tests/unit/test_fuzz.py
 
-bench: $(READY) .venv-oracles/.locked ## Time the stages against their peers
-	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_ingest.py
-	POSTTX_BRATS_EVALUATE=$(CURDIR)/.venv-oracles/bin/brats-evaluate $(BIN)/python tests/benchmarks/bench_evaluate.py --cases 50
-	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_cohort.py
-	$(BIN)/python tests/benchmarks/bench_report.py
-	$(BIN)/python tests/benchmarks/bench_predict.py $(DEMO)/results
-	$(BIN)/python tests/benchmarks/bench_predict.py --published
+bench: $(READY) .venv-oracles/.locked ## Time the stages against their peers; DEMO=demo is a finished demo
+	POSTTX_BRATS_EVALUATE=$(CURDIR)/.venv-oracles/bin/brats-evaluate $(BIN)/python tests/benchmarks/bench.py --demo $(DEMO)/results
 
 .venv-oracles/.locked: tests/oracles/requirements.txt
 	@echo 'PostTx: making .venv-oracles for scorers that need older packages ...'

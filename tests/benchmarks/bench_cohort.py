@@ -24,6 +24,7 @@ sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests/benchmarks")]
 
 import numpy as np  # noqa: E402  (the paths must be set first)
 from bench_evaluate import REGIONS, make_cohort, say, score  # noqa: E402
+from ratios import Ratio, note  # noqa: E402
 from scipy import ndimage  # noqa: E402
 
 from gather_metrics import gather_metrics  # noqa: E402
@@ -116,6 +117,8 @@ def stage(name: str, action: Callable[..., None], *arguments: object) -> None:
     process.join()
     workers = f", a worker {worker:.0f} MB" if worker else ""
     say(f"{name}: {wall:.1f} s, {cpu:.1f} CPU-s; peak {own:.0f} MB{workers}")
+    if name == "score" and worker:
+        note(Ratio("scoring worker, MB", "400 MB", [worker], "<= 400"))
 
 
 def main() -> None:

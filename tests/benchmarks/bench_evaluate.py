@@ -20,10 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests/benchmarks")]
 
 import numpy as np  # noqa: E402  (the path must be set first)
 import pandas as pd  # noqa: E402
+from ratios import Ratio, note  # noqa: E402
 
 from posttx.nifti import read_volume, write_volume  # noqa: E402
 from posttx.schemas import COHORT, write_table  # noqa: E402
@@ -82,15 +83,15 @@ def score(folder: Path, cohort: Path, shard: str, scheme: str, workers: int) -> 
     score_shard(cohort, None, folder / f"results/scored/c/{shard}.tsv", "c", shard, settings, workers)
 
 
-def measured(action: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Return the medians of wall and CPU seconds, children included."""
+def measured(action: Callable[[], object], repeats: int) -> tuple[list[float], list[float]]:
+    """Return wall and CPU seconds of every repeat, children included."""
     walls, cpus = [], []
     for _ in range(repeats):
         wall, cpu = time.perf_counter(), cpu_seconds()
         action()
         walls.append(time.perf_counter() - wall)
         cpus.append(cpu_seconds() - cpu)
-    return statistics.median(walls), statistics.median(cpus)
+    return walls, cpus
 
 
 def cpu_seconds() -> float:
@@ -105,29 +106,42 @@ def run(*command: str | Path) -> None:
 def against_nnunet(folder: Path, cohort: Path, count: int, repeats: int) -> None:
     program = Path(sys.executable).parent / "nnUNetv2_evaluate_simple"
     command = [program, folder / "ref", folder / "pred", "-l", "1", "2", "3", "4", "-np", "2", "-o", folder / "s.json"]
-    wall, cpu = measured(lambda: score(folder, cohort, "000", "voxel", 2), repeats)
-    start, start_cpu = measured(lambda: run(sys.executable, "-c", IMPORTS), repeats)
-    theirs, their_cpu = measured(lambda: run(*command), 1)
+    score(folder, cohort, "000", "voxel", 2)  # once before: what is imported at the first call counts as the start
+    walls, cpus = measured(lambda: score(folder, cohort, "000", "voxel", 2), repeats)
+    (start, start_cpu), (theirs, their_cpu) = (
+        tuple(map(statistics.median, measured(action, times)))
+        for action, times in ((lambda: run(sys.executable, "-c", IMPORTS), repeats), (lambda: run(*command), 1))
+    )
+    wall, cpu = statistics.median(walls), statistics.median(cpus)
     say(f"voxel metrics, {count} pairs, 2 processes: nnU-Net {theirs:.1f} s, {their_cpu:.1f} CPU-s")
     say(f"PostTx {wall:.2f} s, {cpu:.2f} CPU-s: {theirs / wall:.0f}x, by CPU {their_cpu / cpu:.0f}x")
-    wall, cpu = wall + start, cpu + start_cpu
-    say(f"with its own start {wall:.2f} s, {cpu:.2f} CPU-s: {theirs / wall:.0f}x, by CPU {their_cpu / cpu:.0f}x")
+    whole, cpu = wall + start, cpu + start_cpu
+    say(f"with its own start {whole:.2f} s, {cpu:.2f} CPU-s: {theirs / whole:.0f}x, by CPU {their_cpu / cpu:.0f}x")
+    peer = f"nnUNetv2_evaluate_simple -np 2, {count} pairs, wall"
+    note(Ratio("voxel metrics, times as fast", peer, [theirs / ours for ours in walls], ">= 25"))
+    note(Ratio("the same with our start", peer, [theirs / (ours + start) for ours in walls], ">= 25"))
 
 
 def against_brats(folder: Path, cohort: Path, count: int, repeats: int, program: str) -> None:
     score(folder, cohort, "000", "brats2026", 1)  # once before: neither start is compared
-    _, ours = measured(lambda: score(folder, cohort, "000", "brats2026", 1), repeats)
+    _, rounds = measured(lambda: score(folder, cohort, "000", "brats2026", 1), repeats)
+    ours = statistics.median(rounds)
     say(f"brats2026, {count} pairs: {ours / count:.3f} CPU-s a case")
     if not program:
         return
     command = [program, "--ref_path", folder / "ref", "--pred_path", folder / "pred", "--config", "gli"]
     command += ["--summary_json", folder / "b.json"]
     few, many = 1, min(count, 9)
-    _, start = measured(lambda: run(*command, "--num_subjects", str(few)), repeats)
-    _, whole = measured(lambda: run(*command, "--num_subjects", str(many)), repeats)
+
+    def cpu_of(subjects: int) -> float:
+        return statistics.median(measured(lambda: run(*command, "--num_subjects", str(subjects)), repeats)[1])
+
+    start, whole = cpu_of(few), cpu_of(many)
     theirs = (whole - start) / (many - few)
     ratio = theirs * count / ours
     say(f"brats-evaluation without its start of {start - theirs:.1f} s: {theirs:.2f} CPU-s a case: {ratio:.1f}x")
+    peer = "brats-evaluation without its start, CPU"
+    note(Ratio("brats2026, times as fast", peer, [theirs * count / cpu for cpu in rounds], ">= 10"))
 
 
 def main() -> None:
@@ -145,8 +159,9 @@ def main() -> None:
             against_nnunet(folder, cohort, options.cases, options.repeats)
         if options.only != "nnunet":
             against_brats(folder, cohort, options.cases, options.repeats, os.environ.get("POSTTX_BRATS_EVALUATE", ""))
-            _, cpu = measured(lambda: score(folder, cohort, "000", "brats2024", 1), options.repeats)
-            say(f"brats2024: {cpu / options.cases:.3f} CPU-s a case")
+            _, cpus = measured(lambda: score(folder, cohort, "000", "brats2024", 1), options.repeats)
+            say(f"brats2024: {statistics.median(cpus) / options.cases:.3f} CPU-s a case")
+            note(Ratio("brats2024, CPU s a case", "1 s", [cpu / options.cases for cpu in cpus], "<= 1"))
 
 
 if __name__ == "__main__":

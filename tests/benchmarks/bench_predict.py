@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "tests" / "unit")]
+sys.path[:0] = [str(ROOT / part) for part in ("workflow/scripts", "tests/unit", "tests/benchmarks")]
 os.environ.setdefault("nnUNet_extTrainer", str(ROOT / "workflow" / "trainers"))
 os.environ.setdefault("nnUNet_def_n_proc", str(os.cpu_count()))
 
@@ -31,6 +31,7 @@ import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
+from ratios import Ratio, note  # noqa: E402
 
 from posttx.grid import restore_labels  # noqa: E402
 from posttx.networks import predictor  # noqa: E402
@@ -68,8 +69,8 @@ def agreement(ours: Path, other: Path, transforms: pd.DataFrame) -> tuple[float,
     return equal / voxels, min(2 * common / total for common, total in both.values())
 
 
-def medians(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
-    """Return step -> median (wall, CPU) seconds over ``repeats`` rounds of all steps; one round before warms up."""
+def timed(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[tuple[float, float]]]:
+    """Return step -> (wall, CPU) seconds in each of ``repeats`` rounds of all steps; one round before warms up."""
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for turn in range(repeats + 1):
         for name, step in steps.items():
@@ -77,7 +78,7 @@ def medians(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, t
             step()
             if turn:
                 taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    return {name: (statistics.median(w for w, _ in t), statistics.median(c for _, c in t)) for name, t in taken.items()}
+    return taken
 
 
 def compare(given: argparse.Namespace) -> int:
@@ -105,9 +106,20 @@ def compare(given: argparse.Namespace) -> int:
             "ours": ours,
             "nnU-Net": lambda: theirs(model, len(checkpoints), names, files, given.device, given.mirroring),
         }
-        taken = medians(steps, given.repeats)
+        rounds = timed(steps, given.repeats)
         equal, dice = agreement(Path(folder) / "ours_0", other, table)
-    ratios = [taken["nnU-Net"][index] / taken["ours"][index] for index in (0, 1)]
+    taken = {name: [statistics.median(column) for column in zip(*times, strict=True)] for name, times in rounds.items()}
+    by_round = [
+        Ratio(
+            f"prediction on {given.device}, times as fast",
+            f"nnU-Net's predictor, {unit}",
+            [peer[index] / ours[index] for peer, ours in zip(rounds["nnU-Net"], rounds["ours"], strict=True)],
+            f">= {GOALS[given.device]}",
+        )
+        for index, unit in enumerate(("wall", "CPU"))
+    ]
+    ratios = [ratio.median for ratio in by_round]
+    note(by_round[0])
     sys.stderr.write(
         f"{len(table)} cases, {len(checkpoints)} folds, {given.device}, mirroring {given.mirroring}, "
         f"{torch.get_num_threads()} threads, medians of {given.repeats}\n"
@@ -167,6 +179,7 @@ def measure_memory(tiles: int) -> int:
         f"{len(loaded)} networks of the published plan in memory, case {label_map.shape}, batches of {ensemble.batch}, "
         f"{tiles} tiles through one network in {seconds:.0f} s: peak {peak:.2f} GB (goal < 10)\n"
     )
+    note(Ratio("prediction, peak memory in GB", "10 GB", [peak], "<= 10"))
     return int(peak >= 10)
 
 

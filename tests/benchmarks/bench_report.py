@@ -18,10 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests/unit")]
+sys.path[:0] = [str(ROOT / part) for part in ("workflow/scripts", "tests/unit", "tests/benchmarks")]
 
 import pandas as pd  # noqa: E402  (the path must be set first)
 import results_tree as tree  # noqa: E402
+from ratios import Ratio, note  # noqa: E402
 
 from draw_cases import draw_cases  # noqa: E402
 from draw_model import draw_model  # noqa: E402
@@ -107,6 +108,11 @@ def on_cpu() -> float:
     return sum(os.times()[:4])
 
 
+def limit(cases: int) -> int:
+    """Return the seconds that a report may take: 30 for the held-out cohort, 90 for all 1,621 cases."""
+    return 30 if cases <= 271 else 90
+
+
 def measure(cases: int, count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder)
@@ -126,6 +132,8 @@ def measure(cases: int, count: int) -> None:
             say(f"{cases} cases, {name}: {wall:.1f} s, {busy:.1f} s CPU")
         size = (results / "report/index.html").stat().st_size / 1e6
         say(f"{cases} cases: {total:.1f} s, {all_busy:.1f} s CPU, index.html {size:.1f} MB")
+        note(Ratio(f"report of {cases} cases, s", f"{limit(cases)} s", [total], f"<= {limit(cases)}"))
+        note(Ratio(f"index.html of {cases} cases, MB", "10 MB", [size], "<= 10"))
 
 
 def main() -> None:
