@@ -1,4 +1,5 @@
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -232,3 +233,17 @@ def test_a_sheet_or_folder_that_is_not_there_is_told(tmp_path):
     assert refusal(listed, tmp_path / "no").code == "COH003"
     assert refusal(list_cases, "c", {"sheet": str(tmp_path / "no.csv"), "use": "test"}, 4, tmp_path).code == "COH003"
     assert refusal(listed, tmp_path).code == "COH003"
+
+
+def test_paths_are_those_of_the_config_without_a_dot_in_front(tmp_path, monkeypatch):
+    make(tmp_path / ONE)
+    monkeypatch.chdir(tmp_path)
+    for root in (".", "./", tmp_path.as_posix() + "/"):
+        files = listed(root)[0].files
+        assert set(files.values()) == {str(Path(root, ONE, f"{ONE}-{column}.nii.gz")) for column in IMAGE_COLUMNS}
+
+
+def test_a_file_that_lacks_the_id_is_nobodys(tmp_path):
+    make(tmp_path / ONE)
+    (tmp_path / ONE / "-seg.nii.gz").touch()
+    assert Path(listed(tmp_path)[0].files["seg"]).name == f"{ONE}-seg.nii.gz"

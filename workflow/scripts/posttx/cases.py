@@ -17,6 +17,8 @@ from posttx.shards import shard_of
 from posttx.sheets import read_sheet
 
 SUFFIXES = (".nii.gz", ".nii")
+# what follows the id in the name of a case's file -> modality
+IMAGE_ENDS = {f"-{column}{suffix}": column for column in IMAGE_COLUMNS for suffix in SUFFIXES}
 FOLDER_DEPTH = 3
 __all__ = [
     "BRATS_ID", "IMAGE_COLUMNS", "MODALITIES", "Case", "Listing", "check_case_id", "find_cases", "list_cases",
@@ -139,41 +141,41 @@ def _brats_folder(root: Path, problems: list[Problem]) -> Iterator[Row]:
     if not is_folder(root):
         raise PostTxError("the cohort's folder does not exist", remedy="Set `path` to it", file=root, code="COH003")
     try:
-        for folder, entries in _leaf_folders(root, FOLDER_DEPTH):
+        for case, folder, entries in _leaf_folders(str(root), FOLDER_DEPTH):
             try:
-                patient, timepoint = split_brats_id(folder.name, folder)
+                patient, timepoint = split_brats_id(case, folder)
             except PostTxError as error:
-                problems.append(Problem(error.code, str(error), folder.name))
+                problems.append(Problem(error.code, str(error), case))
                 continue
-            yield folder.name, patient, timepoint, _case_files(folder, entries, problems)
+            yield case, patient, timepoint, _case_files(case, folder, entries, problems)
     except OSError as error:
         raise PostTxError(
             f"a folder cannot be listed: {error}", remedy="Check its permissions", file=root, code="COH003"
         ) from error
 
 
-def _case_files(folder: Path, entries: Iterable[os.DirEntry[str]], problems: list[Problem]) -> dict[str, str]:
+def _case_files(case: str, folder: str, entries: Iterable[os.DirEntry[str]], problems: list[Problem]) -> dict[str, str]:
     """Return modality -> path of the files that belong to the case; links are followed, broken ones are a problem."""
     files: dict[str, str] = {}
-    wanted = {f"{folder.name}-{column}{suffix}": column for column in IMAGE_COLUMNS for suffix in SUFFIXES}
     for entry in entries:
-        column = wanted.get(entry.name)
+        column = IMAGE_ENDS.get(entry.name[len(case) :]) if entry.name.startswith(case) else None
         if column is None:
             continue
         # Only a link costs a look at its target: planning 1,621 cases must not touch 8,105 files.
         if entry.is_symlink() and not is_there(entry.path):
-            problems.append(Problem("FIL001", f"{entry.path} is a link to nothing", folder.name))
+            problems.append(Problem("FIL001", f"{entry.path} is a link to nothing", case))
         elif column in files:
-            text = f"case {folder.name} has {column} twice: {Path(files[column]).name} and {entry.name} in {folder}"
-            problems.append(Problem("COH002", text, folder.name))
-        files[column] = str(folder / entry.name)
+            text = f"case {case} has {column} twice: {Path(files[column]).name} and {entry.name} in {folder}"
+            problems.append(Problem("COH002", text, case))
+        files[column] = f"{folder}/{entry.name}"
     return files
 
 
-def _leaf_folders(root: Path, depth: int) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
-    """Yield every folder that holds images, or is named like a case, with its entries that are named like images.
+def _leaf_folders(root: str, depth: int) -> Iterator[tuple[str, str, list[os.DirEntry[str]]]]:
+    """Yield name and path of every folder that holds images, or is named like a case, with entries named like images.
 
-    ``depth`` levels are searched, which also ends a loop of links.
+    ``depth`` levels are searched, which also ends a loop of links. Paths are text: thousands of ``Path`` take more time
+    than the listing.
     """
     with os.scandir(root) as entries:
         folders = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
@@ -183,10 +185,11 @@ def _leaf_folders(root: Path, depth: int) -> Iterator[tuple[Path, list[os.DirEnt
         with os.scandir(folder.path) as inner:
             images = sorted((one for one in inner if one.name.endswith(SUFFIXES)), key=lambda one: one.name)
         images = [one for one in images if not one.name.startswith(".")]
+        path = folder.path.removeprefix("./")
         if images or BRATS_ID.fullmatch(folder.name):
-            yield Path(folder.path), images
+            yield folder.name, path, images
         elif depth > 1:
-            yield from _leaf_folders(Path(folder.path), depth - 1)
+            yield from _leaf_folders(path, depth - 1)
 
 
 def _phantom(root: Path, settings: Mapping[str, Any], labelled: bool) -> Iterator[Row]:
