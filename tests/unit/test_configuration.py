@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import snakemake.utils
 import yaml
 
 from posttx import configuration
@@ -71,6 +72,27 @@ def test_the_readme_explains_every_key_with_its_default():
 
 def test_the_readme_lists_every_finding_code():
     assert codes_markdown() in (ROOT / "config/README.md").read_text()
+
+
+@pytest.mark.parametrize("path", ["config/config.yaml", "config/demo.yaml", "config/schema/config.schema.yaml"])
+def test_our_files_are_read_as_plain_yaml(path):
+    assert configuration.read_yaml(ROOT / path) == yaml.safe_load((ROOT / path).read_text())
+
+
+def test_defaults_are_filled_in_as_snakemake_does():
+    phantom = {"cohorts": {"a": {"use": "train", "phantom": {"cases": 3}}}}
+    models = {"models": {"b": {"train": {}}, "c": {"train": {"planner": "resenc_m", "plan": {"batch_size": 3}}}}}
+    for given in ({}, DEMO, phantom, models):
+        ours, theirs = (configuration.complete(given, DEFAULTS) for _ in range(2))
+        configuration.fill_defaults(ours, SCHEMA)
+        snakemake.utils.validate(theirs, str(ROOT / "config/schema/config.schema.yaml"))
+        assert ours == theirs
+
+
+def test_two_models_do_not_share_what_was_filled_in():
+    config = configuration.complete({"models": {"a": {"train": {}}, "b": {"train": {}}}}, DEFAULTS)
+    configuration.fill_defaults(config, SCHEMA)
+    assert config["models"]["a"]["train"]["plan"] is not config["models"]["b"]["train"]["plan"]
 
 
 @pytest.mark.parametrize("config", [DEFAULTS, configuration.complete(DEMO, DEFAULTS)])

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError
+import yaml
+from jsonschema import Draft202012Validator, ValidationError, validators
 
 from posttx.cases import Case
 from posttx.errors import PostTxError
@@ -25,6 +26,12 @@ PLANNERS = {
     "resenc_m": ("nnUNetPlannerResEncM", "nnUNetResEncUNetMPlans"),
     "resenc_l": ("nnUNetPlannerResEncL", "nnUNetResEncUNetLPlans"),
 }
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Read a YAML file of ours as plain data, by libyaml where it is there: ten times as fast."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return loader(Path(path).read_text(encoding="utf-8")).get_single_data()
 
 
 def complete(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +58,7 @@ def _merged(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, 
 def check_schema(config: Mapping[str, Any], schema: Mapping[str, Any], source: str | Path = "") -> None:
     """Raise one error with a line per key that does not fit the JSON schema; an unknown key gets the likely one named.
 
-    Snakemake's own validation, which fills in the defaults afterwards, prints schema and configuration whole.
+    Snakemake's own validation prints schema and configuration whole, and takes a tenth of a second to read the schema.
     """
     errors = Draft202012Validator(schema).iter_errors(config)
     lines = [_schema_problem(error) for error in sorted(errors, key=lambda error: [str(key) for key in error.path])]
@@ -64,6 +71,19 @@ def check_schema(config: Mapping[str, Any], schema: Mapping[str, Any], source: s
             remedy="config/README.md explains every key",
             file=source,
         )
+
+
+def fill_defaults(config: dict[str, Any], schema: Mapping[str, Any]) -> None:
+    """Write the schema's default wherever a checked configuration leaves a key out, in place."""
+    check_properties = Draft202012Validator.VALIDATORS["properties"]
+
+    def fill(validator: Any, properties: Mapping[str, Any], instance: Any, level: Any) -> Iterator[ValidationError]:
+        for key, inner in properties.items():
+            if "default" in inner:
+                instance.setdefault(key, copy.deepcopy(inner["default"]))
+        yield from check_properties(validator, properties, instance, level)
+
+    validators.extend(Draft202012Validator, {"properties": fill})(schema).validate(config)
 
 
 def _unprintable(part: Any, where: str = "the file") -> Iterator[tuple[str, str]]:

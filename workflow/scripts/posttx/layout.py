@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -59,4 +58,6 @@ def _noted(stamp: Path) -> dict[str, Any]:
 
 
 def _version(base: str | Path) -> str:
+    import tomllib  # here, because most runs find a stamp and need no number
+
     return str(tomllib.loads((Path(base) / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])

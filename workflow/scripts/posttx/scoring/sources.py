@@ -6,13 +6,16 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from posttx.cases import MODALITIES
 from posttx.errors import PostTxError
 from posttx.files import is_folder
-from posttx.nifti import Volume
+
+if TYPE_CHECKING:  # the workflow is parsed with this module, and nibabel would cost it a tenth of a second
+    from posttx.nifti import Volume
 
 SEGMENTATION = re.compile(r"(?P<stem>.+?)(?:[-_]seg)?\.nii(?:\.gz)?")
 IMAGE = re.compile(rf".+(?:-(?:{'|'.join(MODALITIES)})|_\d{{4}})\.nii(?:\.gz)?")
