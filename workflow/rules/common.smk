@@ -14,9 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
@@ -35,12 +33,12 @@ os.environ.update(configuration.environment(workflow.basedir))
 def configured():
     """Complete and check the configuration in place; return label scheme, cases by cohort, and notes on their ratings."""
     shipped = Path(workflow.basedir) / "config"
-    config.update(configuration.complete(config, yaml.safe_load((shipped / "config.yaml").read_text())))
-    schema = yaml.safe_load((shipped / "schema" / "config.schema.yaml").read_text())
+    config.update(configuration.complete(config, configuration.read_yaml(shipped / "config.yaml")))
+    schema = configuration.read_yaml(shipped / "schema" / "config.schema.yaml")
     try:
         check_layout("results", workflow.basedir)
         configuration.check_schema(config, schema, ", ".join(map(str, workflow.configfiles)))
-        validate(config, "../../config/schema/config.schema.yaml")
+        configuration.fill_defaults(config, schema)
         configuration.cross_check(config)
         scheme = load_scheme(configuration.label_scheme_path(workflow.basedir, config))
         cohorts = config["cohorts"]
@@ -69,42 +67,6 @@ def begin():
     except PostTxError as error:
         raise WorkflowError(str(error))
     stamp_layout("results", workflow.basedir)
-
-
-def shards_of(cohort):
-    """Return the names of the shards that hold cases of a cohort."""
-    return sorted({case.shard for case in CASES[cohort]})
-
-
-def files_of(wildcards):
-    """Return every image and reference of the cases of one shard."""
-    return [path for case in cases_of(wildcards) for path in case.files.values()]
-
-
-def cases_of(wildcards):
-    """Return the cases of one shard."""
-    return [case for case in CASES[wildcards.cohort] if case.shard == wildcards.shard]
-
-
-def scanned_shards_of(wildcards):
-    """Return the tables of all shards of a cohort."""
-    shards = shards_of(wildcards.cohort)
-    return [f"<results>/cohorts/shards/{wildcards.cohort}/{shard}.parquet" for shard in shards]
-
-
-def audits_of_shards(table):
-    """Return one table of the audit of every shard of every cohort with images."""
-    return [
-        f"<results>/audit/shards/{cohort}/{shard}/{table}.parquet"
-        for cohort in IMAGE_COHORTS
-        for shard in shards_of(cohort)
-    ]
-
-
-def phantom_settings(wildcards):
-    """Return seed and voxel edge of a phantom cohort."""
-    phantom = config["cohorts"][wildcards.cohort]["phantom"]
-    return {"seed": phantom["seed"], "spacing": phantom["spacing"]}
 
 
 def models_of(cohort):

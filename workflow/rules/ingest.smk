@@ -2,6 +2,10 @@
 
 Only here do the files of cases trigger jobs: whatever reads them further down depends on the table of their shard. A job
 that also had them as inputs would not notice them change while one that it waits for is to run again (see common.smk).
+
+One file stands for all of its shard, the newest: it is newer than the shard's table when any is, and Snakemake would spend
+a second of every plan on the 8,105 of the whole cohort. Its date is a parameter, too: a small file that was copied anew
+with the content that Snakemake noted counts as unchanged, and could hide a changed one that is older by a second.
 """
 
 
@@ -23,6 +27,7 @@ rule scan_shard:
         runtime="30m",
     params:
         cases=cases_of,
+        newest=newest_date,
         version=versions.SCAN,
     message:
         "Scanning the headers of shard {wildcards.shard} of cohort {wildcards.cohort}."

@@ -1,7 +1,9 @@
-"""Files dated in the future, by a clock that was wrong here or where they come from."""
+"""Dates of files: which is the newest, and which lie in the future, by a clock that was wrong here or elsewhere."""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +13,23 @@ from posttx.errors import PostTxError
 
 # A job lasts longer than clocks of one network differ.
 TOLERATED_SECONDS = 10.0
+
+
+def newest_file(paths: Iterable[str]) -> tuple[float, str]:
+    """Return date (Unix seconds) and path of the file that was written last; 0 and the path of one that is absent.
+
+    A link is as new as itself or as what it leads to, whichever is newer, as Snakemake sees it. Of files of one date
+    the last by name is taken.
+    """
+    try:
+        return max((_date(path), path) for path in paths)
+    except FileNotFoundError as error:
+        return 0.0, str(error.filename)
+
+
+def _date(path: str) -> float:
+    found = os.lstat(path)
+    return max(found.st_mtime, Path(path).stat().st_mtime) if stat.S_ISLNK(found.st_mode) else found.st_mtime
 
 
 def check_dates(cohorts: Mapping[str, Iterable[Case]], now: float) -> None:

@@ -1,0 +1,39 @@
+import os
+
+from posttx.dates import newest_file
+
+
+def written(folder, **seconds):
+    """Write a file per name, dated so many seconds after the epoch; return their paths in order."""
+    paths = [folder / name for name in seconds]
+    for path, moment in zip(paths, seconds.values(), strict=True):
+        path.touch()
+        os.utime(path, (moment, moment))
+    return list(map(str, paths))
+
+
+def test_the_newest_file_is_the_one_written_last(tmp_path):
+    paths = written(tmp_path, a=100, b=300.5, c=200)
+    assert newest_file(paths) == (300.5, paths[1])
+
+
+def test_of_files_of_one_date_the_last_by_name_stands_whatever_their_order(tmp_path):
+    paths = written(tmp_path, a=100, b=100)
+    assert newest_file(paths) == newest_file(reversed(paths)) == (100, paths[1])
+
+
+def test_a_link_is_as_new_as_itself_or_its_target(tmp_path):
+    old, new = written(tmp_path, old=100, new=500)
+    link = tmp_path / "link"
+    link.symlink_to(new)
+    os.utime(link, (200, 200), follow_symlinks=False)
+    assert newest_file([old, str(link)]) == (500, str(link))
+    link.unlink()
+    link.symlink_to(old)
+    os.utime(link, (900, 900), follow_symlinks=False)
+    assert newest_file([new, str(link)]) == (900, str(link))
+
+
+def test_an_absent_file_is_named_so_that_snakemake_can_say_that_it_is_missing(tmp_path):
+    paths = [*written(tmp_path, a=100), str(tmp_path / "gone")]
+    assert newest_file(paths) == (0.0, paths[1])
