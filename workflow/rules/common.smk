@@ -23,6 +23,7 @@ from posttx.cases import find_cases, usable_cases
 from posttx.dates import check_dates
 from posttx.errors import PostTxError
 from posttx.exclusions import rating_notes, read_ratings, without_excluded
+from posttx.files import digest_of, sha256_of
 from posttx.labels import load_scheme
 from posttx.layout import check_layout, stamp_layout
 
@@ -93,6 +94,11 @@ def previous_metrics(wildcards):
 def code_of(*modules):
     """Return the paths of modules of posttx: inputs of rules after training, so that an edit of them runs again."""
     return [os.path.relpath(Path(workflow.basedir) / "workflow" / "scripts" / module) for module in modules]
+
+
+def digest_of_code(*modules):
+    """Return a digest of what modules hold, for rules of so many jobs that each module as an input of each would be felt."""
+    return digest_of([sha256_of(path) for path in code_of(*modules)])
 
 
 def one_of(names):

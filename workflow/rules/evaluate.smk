@@ -7,18 +7,6 @@ rule score_shard:
         cohort="<results>/cohorts/shards/{cohort}/{shard}.parquet",
         geometry=geometry_of,
         predictions=predictions_of,
-        code=code_of(
-            "score_shard.py",
-            "posttx/scoring/components.py",
-            "posttx/scoring/evaluation.py",
-            "posttx/scoring/lesions.py",
-            "posttx/scoring/metrics.py",
-            "posttx/schemas.py",
-            "posttx/scoring/scoring_schemes.py",
-            "posttx/scoring/sources.py",
-            "posttx/scoring/shapes.py",
-            "posttx/scoring/surfaces.py",
-        ),
     output:
         scored="<results>/scored/{cohort}/{shard}.tsv",
     log:
@@ -33,6 +21,18 @@ rule score_shard:
         runtime="2h",
     params:
         settings=scoring_of,
+        code=digest_of_code(
+            "score_shard.py",
+            "posttx/scoring/components.py",
+            "posttx/scoring/evaluation.py",
+            "posttx/scoring/lesions.py",
+            "posttx/scoring/metrics.py",
+            "posttx/schemas.py",
+            "posttx/scoring/scoring_schemes.py",
+            "posttx/scoring/sources.py",
+            "posttx/scoring/shapes.py",
+            "posttx/scoring/surfaces.py",
+        ),
     message:
         "Scoring shard {wildcards.shard} of {wildcards.cohort}."
     script:
