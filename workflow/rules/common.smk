@@ -26,8 +26,10 @@ from posttx.exclusions import rating_notes, read_ratings, without_excluded
 from posttx.files import digest_of, sha256_of
 from posttx.labels import load_scheme
 from posttx.layout import check_layout, stamp_layout
+from posttx.memory import collect_rarely
 
 PHANTOMS = "results/phantom"
+collect_rarely()
 os.environ.update(configuration.environment(workflow.basedir))
 
 
