@@ -1,6 +1,6 @@
 """Time every stage against its peer or its limit, print one table, and append it to RESULTS.md with versions.
 
-    python tests/benchmarks/bench.py [--only ingest evaluate cohort report predict memory] [--demo demo/results]
+    python tests/benchmarks/bench.py [--only plan ingest evaluate cohort report predict memory] [--demo demo/results]
 
 What `make bench` runs. Each benchmark is a program of its own and says what it measures; its whole output comes before
 the table. One that cannot run (no ../shared, no finished demo) is named, the others run.
@@ -26,6 +26,7 @@ PACKAGES = ("nnunetv2", "torch", "numpy", "scipy", "isal", "connected-components
 def commands(demo: Path) -> dict[str, list[str]]:
     """Return name -> script with its arguments, of every benchmark."""
     return {
+        "plan": ["bench_plan.py"],
         "ingest": ["bench_ingest.py"],
         "evaluate": ["bench_evaluate.py", "--cases", "50"],
         "cohort": ["bench_cohort.py"],

@@ -1,4 +1,6 @@
-"""Plans of 1,621 cases: how many jobs and how much memory, and that a small change on a finished tree stays small."""
+"""Plans of 1,621 cases: jobs, memory and time, and that a small change on a finished tree stays small."""
+
+import statistics
 
 import pytest
 import true_scale
@@ -7,6 +9,9 @@ from workflow_runs import Run, empty_cohort
 
 MOST_JOBS = 400
 MOST_MB = 300
+# CPU time, in that of a dry run of an empty Snakefile
+MOST_FIRST_PLAN = 2
+MOST_NOTHING_TO_DO = 3
 BY_SHARD = {"scan_shard", "audit_shard", "standardize_shard", "predict_shard", "score_shard"}
 
 
@@ -37,8 +42,18 @@ def test_a_first_plan_has_few_jobs_and_little_memory(tree):
     assert run.peak_mb < MOST_MB
 
 
+def test_a_first_plan_takes_twice_as_long_as_an_empty_one_at_most(tree, tmp_path):
+    pairs = true_scale.pairs_with_empty(tree, tmp_path)
+    assert statistics.median(ours / theirs for ours, theirs in pairs) <= MOST_FIRST_PLAN, pairs
+
+
 def test_a_finished_tree_has_nothing_to_do(finished):
     assert planned(finished) == {}
+
+
+def test_finding_nothing_to_do_takes_three_times_as_long_as_an_empty_plan_at_most(finished, tmp_path):
+    pairs = true_scale.pairs_with_empty(finished, tmp_path)
+    assert statistics.median(ours / theirs for ours, theirs in pairs) <= MOST_NOTHING_TO_DO, pairs
 
 
 def test_one_more_case_or_a_rewritten_file_touches_its_shard_only(finished):

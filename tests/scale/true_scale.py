@@ -18,7 +18,8 @@ FOLDERS = {"training": "data/training_data1_v2", "additional": "data/training_da
 LAUNCHER = """
 import json, pathlib, resource, subprocess, sys
 code = subprocess.run(sys.argv[2:]).returncode
-cost = {"peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024}
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+cost = {"peak_mb": used.ru_maxrss / 1024, "cpu_s": used.ru_utime + used.ru_stime}
 pathlib.Path(sys.argv[1]).write_text(json.dumps(cost))
 sys.exit(code)
 """
@@ -26,10 +27,11 @@ sys.exit(code)
 
 @dataclass(frozen=True)
 class Cost:
-    """What a Snakemake call printed, and its peak memory in MB."""
+    """What a Snakemake call printed, its peak memory in MB, and its user and system CPU time in seconds."""
 
     text: str
     peak_mb: float
+    cpu_s: float
 
 
 def make_cohorts(directory: Path, published: Path) -> None:
@@ -63,6 +65,16 @@ def pretend_finished(directory: Path) -> None:
         os.utime(directory / output, (then, then))
 
 
+def pairs_with_empty(directory: Path, empty: Path, rounds: int = 5) -> list[tuple[float, float]]:
+    """Return CPU seconds of a dry run and of that of an empty Snakefile in the folder ``empty``, for every round.
+
+    One after the other, so that whatever else the machine does slows both of a pair alike.
+    """
+    snakefile = empty / "Snakefile"
+    snakefile.touch()
+    return [(call(directory, "-n").cpu_s, call(empty, "-n", snakefile=snakefile).cpu_s) for _ in range(rounds)]
+
+
 def call(directory: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> Cost:
     """Run Snakemake in ``directory`` and return what it cost; a failure raises with what it printed."""
     command = [str(SNAKEMAKE), "--snakefile", str(snakefile), "--directory", str(directory), "--cores", "2", *arguments]
@@ -70,6 +82,8 @@ def call(directory: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile")
     done = subprocess.run(
         [sys.executable, "-c", LAUNCHER, str(usage), *command],
         cwd=ROOT,
+        # Modules of ours are compiled once, as for a user, whatever the tests run with.
+        env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
