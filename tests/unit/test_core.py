@@ -1,5 +1,6 @@
 """Errors, files, shards, labels, logs and parallel work: what every stage leans on."""
 
+import errno
 import json
 import logging
 import os
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posttx.errors import CasesFailedError, PostTxError
-from posttx.files import digest_of, read_json, replacing, sha256_of, write_json, write_parquet
+from posttx.files import digest_of, flush, read_json, replacing, sha256_of, write_json, write_parquet
 from posttx.labels import load_scheme, scheme_from
 from posttx.parallel import map_cases
 from posttx.shards import shard_of
@@ -51,6 +52,23 @@ def test_replacing_leaves_the_old_file_when_writing_fails(tmp_path):
         fail()
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["x.txt"]
+
+
+def test_a_file_that_the_disk_refuses_at_its_flush_is_removed_and_named(tmp_path, monkeypatch):
+    files = [tmp_path / name for name in ("a", "b", "c")]
+    for file in files:
+        file.write_text("content")
+    refused, fsync = files[1].stat().st_ino, os.fsync
+
+    def full(descriptor):
+        if os.fstat(descriptor).st_ino == refused:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PostTxError, match=r"file .*/b: cannot be written .* it is removed\. Free some of your disk"):
+        flush(files)
+    assert sorted(os.listdir(tmp_path)) == ["a", "c"]
 
 
 def test_json_round_trip_and_no_nan(tmp_path):

@@ -44,7 +44,7 @@ def renaming(path: str | Path) -> Iterator[Path]:
         beside.replace(path)
     except OSError as error:
         if error.errno in REFUSALS:
-            raise _refused(error.errno, path) from error
+            raise _refused(error.errno, path, "what stood there before is untouched") from error
         raise
     finally:
         beside.unlink(missing_ok=True)
@@ -59,10 +59,24 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def flush(paths: Iterable[str | Path]) -> None:
-    """Flush many files to the disk, side by side: the file system then commits them together, not one after another."""
+    """Flush many files to the disk, side by side: the file system then commits them together, not one after another.
+
+    Some file systems refuse a file only now (quotas, delayed allocation): such a file is removed, so that no later run
+    takes it for whole, and a ``PostTxError`` names the first of them.
+    """
     with ThreadPoolExecutor(FLUSHED_TOGETHER) as pool:
-        for done in [pool.submit(_flush, path) for path in paths]:
+        for done in [pool.submit(_keep_or_remove, Path(path)) for path in paths]:
             done.result()
+
+
+def _keep_or_remove(path: Path) -> None:
+    try:
+        _flush(path)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        path.unlink(missing_ok=True)
+        raise _refused(error.errno, path, "it is removed") from error
 
 
 def _flush(path: str | Path) -> None:
@@ -95,10 +109,10 @@ def _mode(path: str | Path) -> int:
         return 0
 
 
-def _refused(number: int, path: Path) -> PostTxError:
-    """Return the error of a disk in words for a user."""
+def _refused(number: int, path: Path, state: str) -> PostTxError:
+    """Return the error of a disk in words for a user; ``state`` tells what is there now."""
     return PostTxError(
-        f"cannot be written ({os.strerror(number)}); what stood there before is untouched",
+        f"cannot be written ({os.strerror(number)}); {state}",
         remedy=f"{REFUSALS[number]}: what is finished is kept",
         file=path,
     )
