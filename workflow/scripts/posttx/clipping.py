@@ -8,6 +8,7 @@ import numpy as np
 
 SAMPLE = 40_000
 SMALL = 200_000
+TAIL = 10
 BLOCK = 2**16
 
 
@@ -57,9 +58,8 @@ def exact_percentiles(values: np.ndarray, percents: Sequence[float]) -> list[flo
         return [float("nan")] * len(percents)
     if values.size < SMALL:
         return [float(value) for value in np.percentile(values.astype(np.float64), percents)]
-    sample = np.sort(values[:: max(1, values.size // SAMPLE)])
-    ends = values.min(), values.max()
-    bands = _bands(values, [_limits(sample, percent, ends) for percent in percents])
+    sample = values[:: max(1, values.size // SAMPLE)]
+    bands = _bands(values, [_limits(sample, percent) for percent in percents])
     return [_rank(values, *band, percent) for band, percent in zip(bands, percents, strict=True)]
 
 
@@ -96,29 +96,40 @@ def difference_channel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asfortranarray(np.where(both, z_scored(first) - z_scored(second), 0).astype(np.float32))
 
 
-def _limits(sample: np.ndarray, percent: float, ends: tuple[np.generic, np.generic]) -> tuple[np.generic, np.generic]:
-    """Return values between which a percentile must lie by a sorted sample; ``ends`` are the lowest and highest."""
+def _limits(sample: np.ndarray, percent: float) -> tuple[np.generic | None, np.generic | None]:
+    """Return values between which a percentile must lie by a sample; None leaves that side open."""
     share = percent / 100
     # Four standard deviations of the rank in a random sample, and some, because a regular one is not random.
     reach = int(4 * np.sqrt(share * (1 - share) * sample.size)) + 50
     first, last = (int(share * (sample.size - 1)) + side * reach for side in (-1, 1))
-    return sample[first] if first >= 0 else ends[0], sample[last] if last < sample.size else ends[1]
+    # In a tail, one comparison that keeps some values more is faster than two.
+    low = np.partition(sample, first)[first] if first >= 0 and percent > TAIL else None
+    high = np.partition(sample, last)[last] if last < sample.size and percent < 100 - TAIL else None
+    return low, high
 
 
-def _bands(values: np.ndarray, limits: Sequence[tuple[np.generic, np.generic]]) -> list[tuple[np.ndarray, int]]:
+def _bands(
+    values: np.ndarray, limits: Sequence[tuple[np.generic | None, np.generic | None]]
+) -> list[tuple[np.ndarray, int]]:
     """Return, for each pair of limits, the values from one to the other, and how many are below.
 
     In blocks that stay in the processor's cache, which halves the time of comparing all values at once.
     """
-    parts: list[list[np.ndarray]] = [[] for _ in limits]
-    below = [0] * len(limits)
-    for start in range(0, values.size, BLOCK):
-        block = values[start : start + BLOCK]
-        for number, (low, high) in enumerate(limits):
-            lower = block < low
-            below[number] += int(np.count_nonzero(lower))
-            parts[number].append(block[(block <= high) ^ lower])
-    return [(np.concatenate(part), count) for part, count in zip(parts, below, strict=True)]
+    blocks = (values[start : start + BLOCK] for start in range(0, values.size, BLOCK))
+    found = [[_between(block, low, high) for low, high in limits] for block in blocks]
+    parts = [zip(*column, strict=True) for column in zip(*found, strict=True)]
+    return [(np.concatenate(kept), sum(below)) for kept, below in parts]
+
+
+def _between(block: np.ndarray, low: np.generic | None, high: np.generic | None) -> tuple[np.ndarray, int]:
+    """Return the values of a block from ``low`` to ``high``, and how many are below."""
+    if low is None:
+        return (block if high is None else block[block <= high]), 0
+    if high is None:
+        kept = block[block >= low]
+        return kept, block.size - kept.size
+    lower = block < low
+    return block[(block <= high) ^ lower], int(np.count_nonzero(lower))
 
 
 def _rank(values: np.ndarray, band: np.ndarray, offset: int, percent: float) -> float:
@@ -131,8 +142,10 @@ def _rank(values: np.ndarray, band: np.ndarray, offset: int, percent: float) -> 
     above = min(below + 1, values.size - 1)
     if below < offset or above >= offset + band.size:
         band, offset = values, 0
-    ordered = np.partition(band, sorted({below - offset, above - offset}))
-    one, other = float(ordered[below - offset]), float(ordered[above - offset])
+    # One rank and the lowest of what follows it: ordering by two ranks takes four times as long.
+    ordered = np.partition(band, below - offset)
+    one = float(ordered[below - offset])
+    other = float(ordered[below - offset + 1 :].min()) if above > below else one
     part = position - below
     # The two forms are numpy's own, which keep the result between the two values.
     return other - (other - one) * (1 - part) if part >= 0.5 else one + (other - one) * part
