@@ -14,6 +14,8 @@ BASE=${POSTTX_SLURM_BASE:-/tmp/posttx-slurm}
 CPUS=96
 MEMORY_MB=400000
 GPUS=5
+# What a cancelled job has to end by itself, before SLURM kills it.
+readonly KILL_SECONDS=30
 readonly LINKS=(slurm.conf gres.conf cgroup.conf)
 readonly CANNOT=77
 
@@ -99,7 +101,7 @@ MpiDefault=none
 ReturnToService=2
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,bf_interval=5
 MinJobAge=3600
-KillWait=30
+KillWait=$KILL_SECONDS
 InactiveLimit=0
 GresTypes=gpu
 NodeName=node1 NodeHostname=$host NodeAddr=127.0.0.1 CPUs=$CPUS RealMemory=$MEMORY_MB Gres=gpu:$GPUS State=UNKNOWN
@@ -138,10 +140,21 @@ alive() {
     kill -0 "$1" 2>/dev/null && ! grep -qs '^State:[[:space:]]*Z' "/proc/$1/status"
 }
 
+# Cancels all jobs and waits until none is left: without its daemons SLURM kills nobody who does not end by himself.
+end_jobs() {
+    local _
+    timeout 20 scancel --quiet --user=root 2>/dev/null || return 0
+    for _ in $(seq $((KILL_SECONDS + 15))); do
+        [ -n "$(timeout 5 squeue --noheader 2>/dev/null)" ] || return 0
+        sleep 1
+    done
+    say "jobs do not end: $(timeout 5 squeue --noheader --format=%i,%T 2>/dev/null | tr '\n' ' ')"
+}
+
 # Fails where a daemon outlives its end.
 stop() {
     local daemon pid link _ left=0
-    [ ! -S "$BASE/run/munge.sock" ] || timeout 20 scancel --quiet --user=root 2>/dev/null || true
+    [ ! -S "$BASE/run/munge.sock" ] || end_jobs
     for daemon in slurmd slurmctld munged; do
         pid=$(cat "$BASE/run/$daemon.pid" 2>/dev/null) || continue
         # The number in an old file may be somebody else's process by now.
