@@ -9,7 +9,7 @@ RESULTS ?= results
 CORES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slurm oracles faults fuzz bench progress lint typecheck unit lock clean
+.PHONY: help env demo test test-slurm oracles faults fuzz clean-room bench progress lint typecheck unit lock clean
 
 help: ## Show the commands
 	@echo 'PostTx: post-treatment glioma segmentation. Commands:'
@@ -50,6 +50,9 @@ faults: $(READY) ## All faults: also KILLS=100 kills of whole runs, and twenty o
 
 fuzz: $(READY) ## Spoil every kind of input EXAMPLES=3000 times and look for what crashes
 	POSTTX_FUZZ=$(or $(EXAMPLES),3000) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) tests/unit/test_fuzz.py
+
+clean-room: ## Try the README's commands as a new user of this machine, from a fresh clone (root on Linux; an hour)
+	tests/clean_room.sh
 
 bench: $(READY) .venv-oracles/.locked ## Time the stages against their peers; DEMO=demo is a finished demo
 	POSTTX_BRATS_EVALUATE=$(CURDIR)/.venv-oracles/bin/brats-evaluate $(BIN)/python tests/benchmarks/bench.py --demo $(DEMO)/results
