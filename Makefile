@@ -22,7 +22,8 @@ $(READY): requirements.lock requirements-bootstrap.lock
 	@echo 'PostTx: making $(VENV) from requirements.lock (about 7 GB, minutes on the first run, seconds from a cache) ...'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
+	@# The system's certificates, because many a hospital's network signs with its own.
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --system-certs --compile-bytecode --require-hashes requirements.lock
 	@touch $@
 	@echo 'PostTx: environment ready.'
 

@@ -69,7 +69,7 @@ useradd --home-dir "$home" --no-create-home --shell /bin/bash "$GUEST"
 git bundle create --quiet "$home/posttx.bundle" HEAD
 [ ! -d ../shared ] || ln -s "$(realpath ../shared)" "$home/shared"
 chown -R -h "$GUEST:" "$home"
-as_guest git clone --quiet "$home/posttx.bundle" "$home/posttx"
+as_guest git -c advice.detachedHead=false clone --quiet "$home/posttx.bundle" "$home/posttx"
 rm -f "$home/posttx.bundle"
 
 table="| command | time | disk, all | memory, all processes |\n|---|---|---|---|"
