@@ -10,7 +10,7 @@ from gather_metrics import gather_metrics
 from posttx.cases import IMAGE_COLUMNS
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.nifti import read_volume, write_volume
-from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_table
+from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, GEOMETRY, LESIONS, read_table, write_table
 from posttx.scoring import evaluation
 from score_shard import score_shard
 
@@ -255,7 +255,8 @@ def test_a_cohort_without_references_gets_volumes_alone(cohort):
 
 def geometry_of(cohort, decision):
     path = cohort.results / "geometry.parquet"
-    pd.DataFrame({"case": CASES, "decision": [decision] * 3}).to_parquet(path)
+    table = pd.DataFrame({"cohort": "c", "case": CASES, "decision": decision, "evidence": "", "grid_file": "t1c"})
+    write_table(table.reindex(columns=list(GEOMETRY.columns)), GEOMETRY, path)
     return path
 
 

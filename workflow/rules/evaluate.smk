@@ -27,6 +27,7 @@ rule score_shard:
             "posttx/scoring/evaluation.py",
             "posttx/scoring/lesions.py",
             "posttx/scoring/metrics.py",
+            "posttx/rows.py",
             "posttx/schemas.py",
             "posttx/scoring/scoring_schemes.py",
             "posttx/scoring/sources.py",
@@ -81,6 +82,7 @@ rule import_counts:
             "import_counts.py",
             "posttx/scoring/counts.py",
             "posttx/scoring/metrics.py",
+            "posttx/rows.py",
             "posttx/schemas.py",
         ),
     output:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from posttx.errors import PostTxError
 from posttx.files import torn_table
 from posttx.logs import configure_logging
-from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_table
+from posttx.schemas import COHORT, FINDINGS, read_table, write_table
 from posttx.scoring.evaluation import SCHEMAS
 from posttx.scoring.sources import find_predictions
 from posttx.shard_files import DISAGREEMENT
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-TABLES = {"metrics": CASE_METRICS, "lesions": LESIONS, "confusion": CONFUSION}
 
 
 def read_cases(files: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -123,7 +122,7 @@ def gather_metrics(
     """
     people = read_table(cohort_table, COHORT).sort_values("case")
     cases: list[Any] = people["case"].tolist()
-    for name, schema in TABLES.items():
+    for name, schema in SCHEMAS.items():
         root = Path(outputs[name]).with_suffix("")
         files = [root / shard / f"{case}.parquet" for case, shard in zip(cases, people["shard"], strict=True)]
         table, metadata = read_cases(files)
@@ -131,7 +130,7 @@ def gather_metrics(
             check_rows(table, cases, list(regions))
             table = with_disagreement(table, people, uncertainty) if uncertainty else table
         write_table(table, schema, outputs[name], **metadata)
-        logger.info("%s: %d rows of %d cases", SCHEMAS[name], len(table), len(cases))
+        logger.info("%s: %d rows of %d cases", name, len(table), len(cases))
     findings = unknown_predictions(folder, cohort, model, cases) if folder else None
     empty = pd.DataFrame(columns=list(FINDINGS.columns))
     write_table(empty if findings is None else findings, FINDINGS, outputs["findings"])

@@ -10,7 +10,8 @@ import pandas as pd
 from posttx.errors import CasesFailedError
 from posttx.files import digest_of, flush, sha256_of
 from posttx.logs import configure_logging
-from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_rows, write_table
+from posttx.rows import write_rows
+from posttx.schemas import CASE_METRICS, COHORT, CONFUSION, FINDINGS, LESIONS, read_table, write_table
 from posttx.scoring.counts import rows_from_counts
 from posttx.shards import shard_of
 
@@ -56,7 +57,7 @@ def import_counts(
     written = set()
     for case, rows in by_case.items():
         path = folder / shard_of(rows[0]["patient"], shards) / f"{case}.parquet"
-        write_rows([{**who, **row} for row in rows], "CASE_METRICS", path, metadata)
+        write_rows([{**who, **row} for row in rows], CASE_METRICS, path, metadata)
         written.add(path)
     for path in set(folder.glob("*/*.parquet")) - written:
         path.unlink()

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posttx.cases import MODALITIES
-from posttx.files import flush, read_parquet, write_text
+from posttx.files import flush, write_text
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
-from posttx.schemas import read_rows
+from posttx.rows import read_rows
+from posttx.schemas import COHORT, GEOMETRY
 from posttx.scoring.evaluation import SCHEMAS, CaseItem, Scoring, Target, load_measures, score_case
 from posttx.scoring.sources import find_predictions
 
@@ -78,10 +79,7 @@ def score_shard(
     ``references`` (False for a cohort that has none by its use). Every case is tried; the failed ones are named at the
     end, together.
     """
-    decisions: dict[str, str] = {}
-    if geometry:
-        table = read_parquet(geometry, columns=["case", "decision"])
-        decisions = dict(zip(table["case"], table["decision"], strict=True))
+    decisions = {row["case"]: row["decision"] for row in read_rows(geometry, GEOMETRY)} if geometry else {}
     scoring = Scoring(
         settings["regions"],
         settings["scheme"],
@@ -91,7 +89,7 @@ def score_shard(
     )
     target = Target(Path(output).parents[2], cohort, shard)
     items = case_items(
-        read_rows(cohort_table, "COHORT"), shard, settings["folders"], decisions, settings.get("references", True)
+        read_rows(cohort_table, COHORT), shard, settings["folders"], decisions, settings.get("references", True)
     )
     clear_others(target, settings["folders"], items)
     load_measures(scoring)

@@ -1,27 +1,25 @@
 """The tables of the contract as strict schemas: validated where a table is written and where it is read.
 
-The schemas themselves are plain data. pandera, which validates whole tables, is imported when the first one is
-validated: it takes as long to import as scoring ten cases, and the jobs that score write their rows without it.
+The schemas themselves are plain data. pandera and pandas, which validate whole tables, are imported when the first one
+is validated: they take as long to import as scoring fifty cases, and the jobs that score write their rows without them
+(``rows``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from posttx.cases import IMAGE_COLUMNS, MODALITIES
 from posttx.errors import PostTxError
-from posttx.files import read_parquet, renaming, torn_table, write_parquet
+from posttx.files import read_parquet, write_parquet
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pandera.pandas import DataFrameSchema
 
 SURFACE_COLUMNS = ("hd95_mm", "nsd_0.5", "nsd_1.0")
@@ -46,7 +44,7 @@ class Column:
         return self.kind == "Int64"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Schema:
     """A table: its columns in their order, no others, and the columns whose values together name a row."""
 
@@ -268,7 +266,8 @@ LESIONS = Schema(
 FURTHER_COLUMNS = re.compile(r"(lesion_)?nsd_\d+(\.\d+)?|disagreement")
 
 
-def _further(names: Iterable[str], schema: Schema) -> list[str]:
+def further_columns(names: Iterable[str], schema: Schema) -> list[str]:
+    """Return which columns of a table of this schema may stand after the schema's own."""
     if "nsd_1.0" not in schema.columns:
         return []
     return [name for name in names if name not in schema.columns and FURTHER_COLUMNS.fullmatch(name)]
@@ -276,9 +275,10 @@ def _further(names: Iterable[str], schema: Schema) -> list[str]:
 
 def checked(table: pd.DataFrame, schema: Schema, source: str | Path = "") -> pd.DataFrame:
     """Return ``table`` with the schema's types, or raise an error that names the columns and rows that break it."""
+    import pandas as pd
     from pandera.errors import SchemaErrors
 
-    further = _further(table.columns, schema)
+    further = further_columns(table.columns, schema)
     try:
         valid = schema.validate(table.drop(columns=further), lazy=True)
         return pd.concat([valid, table[further].astype("float64")], axis=1) if further else valid
@@ -294,68 +294,6 @@ def checked(table: pd.DataFrame, schema: Schema, source: str | Path = "") -> pd.
 def write_table(table: pd.DataFrame, schema: Schema, path: str | Path, **metadata: str) -> None:
     """Validate a table and write it as Parquet, whole or not at all."""
     write_parquet(checked(table, schema, path), path, metadata)
-
-
-@cache
-def _arrow_template(schema_name: str, further: tuple[str, ...]) -> pa.Schema:
-    types = {name: column.kind for name, column in globals()[schema_name].columns.items()}
-    types |= dict.fromkeys(further, "float64")
-    empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
-    return pa.Schema.from_pandas(empty, preserve_index=False)
-
-
-def write_rows(
-    rows: Sequence[Mapping[str, Any]], schema_name: str, path: str | Path, metadata: Mapping[str, str]
-) -> None:
-    """Write rows as Parquet against the schema of that name in this module: names, types, missing values, counts >= 0.
-
-    The same contract as ``write_table`` at a tenth of its time, for the thousands of small files of one row set per
-    case; whatever gathers them validates in full. Columns that a row does not name are null. The files are not flushed
-    to the disk: that is for whoever writes the list of them (``files.flush``).
-    """
-    schema = globals()[schema_name]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    further = _further(names, schema)
-    if unknown := set(names) - set(schema.columns) - set(further):
-        raise PostTxError(f"the rows have columns that the schema lacks: {sorted(unknown)}", file=path)
-    template = _arrow_template(schema_name, tuple(further))
-    columns = {field.name: [row.get(field.name) for row in rows] for field in template}
-    _check_values(columns, schema, path)
-    arrays = [pa.array(columns[field.name], field.type) for field in template]
-    extra = {key.encode(): value.encode() for key, value in metadata.items()}
-    table = pa.Table.from_arrays(arrays, schema=template.with_metadata({**(template.metadata or {}), **extra}))
-    with renaming(path) as beside:
-        pq.write_table(table, beside)
-
-
-def read_rows(path: str | Path, schema_name: str) -> list[dict[str, Any]]:
-    """Read the rows of a table that ``write_table`` validated, with the checks of ``write_rows``; missing: None.
-
-    For jobs that look a few rows up and are started by the dozen: without importing the validator of whole tables.
-    """
-    schema = globals()[schema_name]
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise torn_table(path, error) from error
-    if table.column_names != list(schema.columns):
-        raise PostTxError(
-            f"the table has columns {table.column_names}, expected {list(schema.columns)}",
-            remedy="Delete the file and run again; if it comes back, report it",
-            file=path,
-        )
-    _check_values(table.to_pydict(), schema, path)
-    return table.to_pylist()
-
-
-def _check_values(columns: Mapping[str, Sequence[Any]], schema: Schema, path: str | Path) -> None:
-    """Raise where a column lacks values that it must have, or holds counts below 0."""
-    for name, values in columns.items():
-        column = schema.columns.get(name)
-        if column and not column.nullable and any(value is None for value in values):
-            raise PostTxError(f"column {name} has missing values", file=path)
-        if column and column.counts and any(value is not None and value < 0 for value in values):
-            raise PostTxError(f"column {name} has negative counts", file=path)
 
 
 def read_table(path: str | Path, schema: Schema) -> pd.DataFrame:

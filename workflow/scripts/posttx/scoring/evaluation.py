@@ -16,7 +16,8 @@ import numpy as np
 from posttx.errors import PostTxError
 from posttx.files import digest_of, sha256_of
 from posttx.nifti import Volume, read_header, read_volume
-from posttx.schemas import write_rows
+from posttx.rows import write_rows
+from posttx.schemas import CASE_METRICS, CONFUSION, LESIONS
 from posttx.scoring import metrics, sources
 from posttx.scoring.scoring_schemes import ScoringScheme, scoring_scheme
 
@@ -185,7 +186,7 @@ def _who(item: CaseItem, model: str, target: Target) -> dict[str, Any]:
     }
 
 
-SCHEMAS = {"metrics": "CASE_METRICS", "lesions": "LESIONS", "confusion": "CONFUSION"}
+SCHEMAS = {"metrics": CASE_METRICS, "lesions": LESIONS, "confusion": CONFUSION}
 
 
 def _missing(item: CaseItem, model: str, reference: Reference | None, scoring: Scoring) -> np.ndarray:
