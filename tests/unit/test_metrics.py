@@ -72,6 +72,16 @@ def test_bounding_box_is_the_smallest_that_holds_all_labels(pair):
         assert box == expected
 
 
+@pytest.mark.parametrize("classes", [2, 16, 17, 256])
+def test_pairs_are_counted_in_volumes_of_many_blocks(classes):
+    rng = np.random.default_rng(classes)
+    shape = (101, 103, 97)
+    pair = [(rng.integers(0, classes, shape) * (rng.random(shape) < 0.1)).astype(np.uint8) for _ in range(2)]
+    expected = np.zeros((classes, classes), int)
+    np.add.at(expected, tuple(pair), 1)
+    np.testing.assert_array_equal(joint_histogram(*pair, classes), expected)
+
+
 def test_more_classes_than_fit_a_byte_code_are_counted():
     labels = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
     np.testing.assert_array_equal(joint_histogram(labels, labels, 27), np.eye(27, dtype=int))
