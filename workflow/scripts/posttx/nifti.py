@@ -256,12 +256,12 @@ def _check_affine(header: nib.Nifti1Header, path: Path) -> None:
         with np.errstate(all="ignore"):
             affine = header.get_best_affine()
             # A voxel of no volume, or axes in one plane, leave some directions in space without a voxel.
-            usable = np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-9
-        problem = f"the affine {np.round(affine[:3], 4).tolist()} is not finite or has no volume"
+            if np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-9:
+                return
+            problem = f"the affine {np.round(affine[:3], 4).tolist()} is not finite or has no volume"
     except (HeaderDataError, ValueError) as error:
-        usable, problem = False, f"the affine cannot be computed ({error})"
-    if not usable:
-        raise PostTxError(problem, remedy="Export the image again", file=path, code="GEO007")
+        problem = f"the affine cannot be computed ({error})"
+    raise PostTxError(problem, remedy="Export the image again", file=path, code="GEO007")
 
 
 def _shape_3d(header: nib.Nifti1Header, path: Path) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def write_rows(
     case; whatever gathers them validates in full. Columns that a row does not name are null. The files are not flushed
     to the disk: that is for whoever writes the list of them (``files.flush``).
     """
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(dict.fromkeys(chain.from_iterable(rows)))
     further = further_columns(names, schema)
     if unknown := set(names) - set(schema.columns) - set(further):
         raise PostTxError(f"the rows have columns that the schema lacks: {sorted(unknown)}", file=path)
@@ -121,7 +121,7 @@ def _check_values(columns: Mapping[str, Sequence[Any]], schema: Schema, path: st
     """Raise where a column lacks values that it must have, or holds counts below 0."""
     for name, values in columns.items():
         column = schema.columns.get(name)
-        if column and not column.nullable and any(value is None for value in values):
+        if column and not column.nullable and None in values:
             raise PostTxError(f"column {name} has missing values", file=path)
-        if column and column.counts and any(value is not None and value < 0 for value in values):
+        if column and column.counts and any(value < 0 for value in values if value is not None):
             raise PostTxError(f"column {name} has negative counts", file=path)

@@ -113,9 +113,10 @@ def score_case(item: CaseItem, scoring: Scoring, target: Target) -> dict[str, st
                 target.path(table, model, item.case).unlink(missing_ok=True)
             problems.append((model, error))
             continue
+        who = _who(item, model, target)
         # A disk that refuses is no fault of the prediction: what stood there before stays.
         for table, rows in tables.items():
-            named = [{**_who(item, model, target), **row} for row in rows]
+            named = [{**who, **row} for row in rows]
             write_rows(named, SCHEMAS[table], target.path(table, model, item.case), metadata)
         scored[model] = str(path or "")
     if problems:
@@ -230,10 +231,11 @@ def score_pair(
     histogram = metrics.joint_histogram(reference, prediction, classes)
     shapes = _shapes(reference, prediction, spacing, scoring)
     rows, lesion_rows = [], []
+    voxel = float(np.prod(spacing))
     # Without an affine the lesions' centroids are in mm along the axes.
     place = np.diag([*spacing, 1.0]) if affine is None else affine
     for region, counts in metrics.region_counts(histogram, scoring.regions).items():
-        volumes = {f"volume_{side}_mm3": counts[f"n_{side}"] * float(np.prod(spacing)) for side in ("ref", "pred")}
+        volumes = {f"volume_{side}_mm3": counts[f"n_{side}"] * voxel for side in ("ref", "pred")}
         row = _region(region, scoring) | counts | metrics.overlap(counts["tp"], counts["fp"], counts["fn"]) | volumes
         if shapes is not None:
             row |= shapes.surface_columns(region, counts["n_ref"] > 0 or counts["n_pred"] > 0)
@@ -243,9 +245,9 @@ def score_pair(
             ]
         rows.append(row)
     confusion = [
-        {"label_ref": i, "label_pred": j, "voxels": int(histogram[i, j])}
-        for i in range(classes)
-        for j in range(classes)
+        {"label_ref": i, "label_pred": j, "voxels": voxels}
+        for i, row in enumerate(histogram.tolist())
+        for j, voxels in enumerate(row)
     ]
     return {"metrics": rows, "lesions": lesion_rows, "confusion": confusion}
 
@@ -257,9 +259,9 @@ def _region(region: str, scoring: Scoring) -> dict[str, Any]:
 
 def _predicted_rows(prediction: np.ndarray, spacing: Spacing, scoring: Scoring) -> list[dict[str, Any]]:
     histogram = metrics.joint_histogram(prediction, prediction, max(scoring.labels) + 1)
+    voxel = float(np.prod(spacing))
     return [
-        _region(region, scoring)
-        | {"n_pred": counts["n_pred"], "volume_pred_mm3": counts["n_pred"] * float(np.prod(spacing))}
+        _region(region, scoring) | {"n_pred": counts["n_pred"], "volume_pred_mm3": counts["n_pred"] * voxel}
         for region, counts in metrics.region_counts(histogram, scoring.regions).items()
     ]
 
