@@ -46,19 +46,15 @@ def unfolded_sizes(files: dict[str, str]) -> dict[str, int]:
     return sizes
 
 
-def decompress(sizes: dict[str, int], buffer: bytearray) -> None:
-    """Decompress every file as a stream into one buffer, which no page fault slows down after the first round."""
+def decompress(sizes: dict[str, int]) -> None:
+    """Decompress every file in one call that knows the size, the fastest of isal's ways."""
     for path, size in sizes.items():
-        with igzip.open(path, "rb") as stream:
-            filled, rest = 0, memoryview(buffer)[:size]
-            while filled < size and (count := stream.readinto(rest[filled:])):
-                filled += count
+        isal_zlib.decompress(Path(path).read_bytes(), GZIP, size)
 
 
 def recompress(sizes: dict[str, int], contents: list[bytes], folder: Path) -> None:
     """Decompress every file, and compress the bytes of every standardised one into another."""
-    for path, size in sizes.items():
-        isal_zlib.decompress(Path(path).read_bytes(), GZIP, size)
+    decompress(sizes)
     for number, content in enumerate(contents):
         (folder / f"{number}.gz").write_bytes(isal_zlib.compress(content, COMPRESSION_LEVEL, GZIP))
 
@@ -87,9 +83,8 @@ def measure(phantom: PhantomCase, dtype: str, folder: Path, repeats: int) -> dic
     standardize_case(job)
     contents = [igzip.decompress(path.read_bytes()) for path in sorted((folder / "standardized").rglob("*.gz"))]
     (folder / "recompressed").mkdir()
-    buffer = bytearray(max(sizes.values()))
     steps = {
-        "decompress": lambda: decompress(sizes, buffer),
+        "decompress": lambda: decompress(sizes),
         "audit": lambda: audit_case(task),
         "recompress": lambda: recompress(sizes, contents, folder / "recompressed"),
         "standardize": lambda: standardize_case(job),
