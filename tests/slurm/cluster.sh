@@ -62,6 +62,9 @@ check_machine() {
     rm -f "$BASE/run/probe"
 }
 
+# Processes are found by their group: at the end of a job SLURM kills what is left of it, as it does by cgroups on a
+# cluster. By parents (proctrack/linuxproc) it loses a job's Snakemake whose shell has ended, and that one may hang:
+# Snakemake 9.27 waits for a lock that it holds itself where a SIGTERM meets it while it handles a failed job.
 configure() {
     local host gpu
     host=$(hostname -s)
@@ -88,7 +91,7 @@ SlurmctldPidFile=$BASE/run/slurmctld.pid
 SlurmdPidFile=$BASE/run/slurmd.pid
 SlurmctldLogFile=$BASE/log/slurmctld.log
 SlurmdLogFile=$BASE/log/slurmd.log
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=5
