@@ -85,6 +85,8 @@ for command in "${printed[@]}"; do
     took=$((SECONDS - began))
     kill "$watcher"
     disk=$(du -sm "$home" | cut -f1)
-    table+="\n| \`$command\` | $((took / 60)) min $((took % 60)) s | $disk MB | $(cat "$home/memory") MB |"
+    row="| \`$command\` | $((took / 60)) min $((took % 60)) s | $disk MB | $(cat "$home/memory") MB |"
+    say "$row"
+    table+="\n$row"
 done
 echo -e "$table"
