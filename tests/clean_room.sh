@@ -51,7 +51,8 @@ leave() {
         say "left: user $GUEST, $home"
         return
     fi
-    pkill -KILL -u "$GUEST" || true
+    # A user of whom a process is left cannot be removed.
+    while pkill -KILL -u "$GUEST"; do sleep 0.2; done
     userdel "$GUEST" 2>/dev/null || true
     rm -rf "$home"
 }

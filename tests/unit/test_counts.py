@@ -94,6 +94,13 @@ def test_counts_that_cannot_be_are_refused(tmp_path, metrics, code, text):
     assert failure.case == "BraTS-GLI-00005-100"
 
 
+@pytest.mark.parametrize("metrics", [{}, None, {"0": counts()}], ids=["empty", "null", "background"])
+def test_a_file_that_counts_no_label_is_refused(tmp_path, metrics):
+    failure = only_failure(written(tmp_path / "s.json", entry() | {"metrics": metrics}))
+    assert (failure.code, failure.case) == ("CNT005", "BraTS-GLI-00005-100")
+    assert "all labels are missing" in failure.problem
+
+
 def test_a_case_that_stands_twice_or_lacks_labels_or_a_brats_id_is_named_and_the_others_are_tried(tmp_path):
     path = written(
         tmp_path / "s.json",

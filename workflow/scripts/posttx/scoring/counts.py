@@ -178,16 +178,16 @@ def _whole(value: Any) -> int | None:
 
 
 def _unequal(by_case: Mapping[str, Sequence[Mapping[str, Any]]], path: str | Path) -> dict[str, BaseException]:
-    """Return an error per case whose regions are not those of the others."""
+    """Return an error per case that has no counts, or whose regions are not those of the others."""
     every = {row["region"] for rows in by_case.values() for row in rows}
     return {
         case: PostTxError(
-            f"the counts of {', '.join(sorted(every - {row['region'] for row in rows}))} are missing",
+            f"the counts of {', '.join(sorted(every - {row['region'] for row in rows})) or 'all labels'} are missing",
             remedy="Evaluate all cases with the same labels",
             case=case,
             file=path,
             code="CNT005",
         )
         for case, rows in by_case.items()
-        if {row["region"] for row in rows} != every
+        if not rows or {row["region"] for row in rows} != every
     }
