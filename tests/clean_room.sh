@@ -51,15 +51,21 @@ leave() {
         say "left: user $GUEST, $home"
         return
     fi
-    # A user of whom a process is left cannot be removed.
-    while pkill -KILL -u "$GUEST"; do sleep 0.2; done
-    userdel "$GUEST" 2>/dev/null || true
+    # A user of whom a process is left cannot be removed; one that nobody collects is found for ever.
+    local _
+    for _ in $(seq 50); do
+        pkill -KILL -u "$GUEST" || break
+        sleep 0.2
+    done
+    userdel --force "$GUEST" 2>/dev/null || true
     rm -rf "$home"
 }
 
 [ "$(id -u)" = 0 ] || cannot "needs root, to make a user"
 [ "$(uname -s)" = Linux ] || cannot "needs Linux"
-command -v runuser useradd pgrep >/dev/null || cannot "needs runuser, useradd and pgrep"
+for tool in runuser useradd pgrep git; do
+    command -v "$tool" >/dev/null || cannot "needs $tool"
+done
 
 home=$(mktemp -d "${TMPDIR:-/tmp}/posttx-clean-room.XXXXXX")
 trap leave EXIT

@@ -5,7 +5,6 @@ that the gate does not depend on luck; ``make fuzz`` (``POSTTX_FUZZ=3000``: so m
 ones in every run and prints the smallest input that breaks something.
 """
 
-import copy
 import gzip
 import json
 import os
@@ -276,22 +275,11 @@ GIVEN = {
 }
 
 
-def fill(config: dict[str, Any], schema: dict[str, Any]) -> None:
-    """Set the schema's defaults where keys are missing: Snakemake's own way of it takes a second for each config."""
-    for key, inner in schema.get("properties", {}).items():
-        if "default" in inner:
-            config.setdefault(key, copy.deepcopy(inner["default"]))
-    for key, value in config.items():
-        inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
-        if isinstance(value, dict) and isinstance(inner, dict):
-            fill(value, inner)
-
-
 def configured(given: Any, work: Path) -> dict[str, Any]:
     """Complete and check a configuration and list its cases, as common.smk does when the workflow is parsed."""
     config = configuration.complete(given, DEFAULTS)
     configuration.check_schema(config, SCHEMA, "mine.yaml")
-    fill(config, SCHEMA)
+    configuration.fill_defaults(config, SCHEMA)
     configuration.cross_check(config)
     load_scheme(configuration.label_scheme_path(ROOT, config))
     cohorts = config["cohorts"]
