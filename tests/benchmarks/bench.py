@@ -20,7 +20,17 @@ import ratios
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
-PACKAGES = ("nnunetv2", "torch", "numpy", "scipy", "isal", "connected-components-3d", "pyarrow", "snakemake")
+PACKAGES = (
+    "nnunetv2",
+    "torch",
+    "numpy",
+    "scipy",
+    "imagecodecs",
+    "isal",
+    "connected-components-3d",
+    "pyarrow",
+    "snakemake",
+)
 
 
 def commands(demo: Path) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """Reading and writing NIfTI: what comes back, what never gets out, and every way a file can be broken."""
 
 import gzip
+import itertools
 import os
 import tracemalloc
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from posttx import nifti
 from posttx.errors import PostTxError
 from posttx.nifti import form_code, read_header, read_volume, write_volume
 
@@ -29,6 +31,9 @@ def nifti_bytes(data=VOXELS, affine=AFFINE, kind=nib.Nifti1Image, change=None) -
         change(block)
         content[:size] = block.tobytes()
     return content
+
+
+GOOD = bytes(nifti_bytes(np.random.default_rng(0).integers(0, 1000, (20, 20, 20)).astype(np.int16)))
 
 
 def saved(folder: Path, content: bytes, name: str = "a.nii.gz") -> Path:
@@ -178,6 +183,55 @@ def test_several_gzip_members_and_padding_are_one_file(tmp_path):
     np.testing.assert_array_equal(read_volume(path).data, VOXELS)
 
 
+def member(content, flags, optional, level=6):
+    """Return a gzip member whose header has further fields."""
+    packed = gzip.compress(bytes(content), level)
+    return packed[:3] + bytes([flags]) + packed[4:10] + optional + packed[10:]
+
+
+HEADERS = {
+    "plain": (0, b"", True),
+    "with a name": (8, b"a.nii\0", True),
+    "with a comment": (16, b"by a scanner\0", False),
+    "with a field and a name": (4 | 8, b"\3\0abca.nii\0", False),
+}
+
+
+@pytest.mark.parametrize("level", [0, 9], ids=["stored", "small"])
+@pytest.mark.parametrize(("flags", "optional", "quick"), HEADERS.values(), ids=HEADERS)
+def test_every_header_of_a_member_is_read_the_common_ones_at_once(tmp_path, monkeypatch, flags, optional, quick, level):
+    streamed = []
+    fill = nifti._fill
+    monkeypatch.setattr(nifti, "_fill", lambda *given: streamed.append(1) or fill(*given))
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(member(GOOD, flags, optional, level))
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.data, nib.load(path).dataobj)
+    assert bool(streamed) is not quick
+
+
+@given(
+    data=hnp.arrays(
+        st.sampled_from([np.uint8, np.int16, np.float32, np.float64]),
+        hnp.array_shapes(min_dims=3, max_dims=3, max_side=6),
+        elements={"allow_nan": False},
+    ),
+    comment=st.binary(max_size=80),
+    cuts=st.lists(st.integers(1, 2000), max_size=2),
+)
+@settings(max_examples=60, deadline=None)
+def test_one_member_and_several_are_read_alike(tmp_path_factory, data, comment, cuts):
+    image = nib.Nifti1Image(data, AFFINE)
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", comment))
+    content, path = image.to_bytes(), tmp_path_factory.mktemp("members") / "a.nii.gz"
+    places = [0, *sorted(cut % len(content) for cut in cuts), len(content)]
+    path.write_bytes(b"".join(gzip.compress(content[i:j]) for i, j in itertools.pairwise(places)))
+    volume = read_volume(path)
+    assert volume.data.dtype == data.dtype
+    assert volume.data.flags.aligned
+    np.testing.assert_array_equal(volume.data, data)
+
+
 def field(name, value):
     return lambda block: block.__setitem__(name, value)
 
@@ -254,7 +308,6 @@ def nifti2_overflow():
     return nifti_bytes(kind=nib.Nifti2Image, change=change)
 
 
-GOOD = bytes(nifti_bytes(np.random.default_rng(0).integers(0, 1000, (20, 20, 20)).astype(np.int16)))
 GZIP_HEADER = gzip.compress(b"")[:10]
 BROKEN_FILES = {
     "empty": (b"", "FIL003"),
@@ -271,6 +324,8 @@ BROKEN_FILES = {
     "gzip without its checksum": (gzip.compress(GOOD)[:-8], "FIL004"),
     "voxels missing": (gzip.compress(GOOD[:-1]), "FIL004"),
     "a flipped byte": (gzip.compress(GOOD, 0)[:5000] + b"x" + gzip.compress(GOOD, 0)[5001:], "FIL004"),
+    "the same twice": (gzip.compress(GOOD) * 2, "FIL004"),
+    "a wrong checksum": (gzip.compress(GOOD)[:-8] + b"sum!" + gzip.compress(GOOD)[-4:], "FIL004"),
     "more voxels than promised": (gzip.compress(GOOD + b"\1"), "FIL004"),
     "garbage behind the gzip data": (gzip.compress(GOOD) + b"garbage", "FIL004"),
     "NIfTI-2 with 2^125 voxels": (gzip.compress(nifti2_overflow()), "FIL006"),

@@ -24,6 +24,7 @@ PACKAGES = (
     "nibabel",
     "connected-components-3d",
     "edt",
+    "imagecodecs",
     "isal",
     "pandera",
     "nilearn",

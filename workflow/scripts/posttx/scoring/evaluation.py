@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from posttx.scoring.surfaces import Spacing
 
 logger = logging.getLogger(__name__)
-PACKAGES = ("numpy", "scipy", "connected-components-3d", "surface-distance", "isal")
+PACKAGES = ("numpy", "scipy", "connected-components-3d", "surface-distance", "imagecodecs", "isal")
 # Headers store voxel sizes as float32: this takes the noise off before distances are computed.
 SPACING_DIGITS = 5
 

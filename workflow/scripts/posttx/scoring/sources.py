@@ -134,6 +134,8 @@ def axis_map(source: Grid, target: Grid) -> AxisMap | None:
 
     Corners must meet within ``CORNER_TOLERANCE`` voxels.
     """
+    if source.shape == target.shape and np.array_equal(source.affine, target.affine):
+        return IDENTITY
     try:
         between = np.linalg.inv(target.affine) @ source.affine
     except np.linalg.LinAlgError:
