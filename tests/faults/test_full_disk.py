@@ -75,4 +75,4 @@ def test_a_workflow_on_a_full_disk_says_so_and_goes_on_once_it_is_freed(
         assert not list((disk / "results/tables").rglob("*.parquet"))
         free(disk)
         assert snakemake(disk, "--cores", "2", *tiny.targets, config=tiny.config).returncode == 0
-        assert tiny_run.digests(disk) == tiny_run.digests(tiny.directory)
+        assert tiny_run.differences(disk, tiny.directory) == []

@@ -83,7 +83,7 @@ def test_a_second_run_in_the_same_folder_says_so_and_touches_nothing(tiny: tiny_
         assert first.wait(300) == 0, tiny_run.tail(copy)
     finally:
         send(signal.SIGKILL, first.pid)
-    assert tiny_run.digests(copy) == tiny_run.digests(tiny.directory)
+    assert tiny_run.differences(copy, tiny.directory) == []
 
 
 def test_a_run_notes_the_layout_of_its_results_and_refuses_another(tiny: tiny_run.Finished, tmp_path: Path) -> None:
@@ -133,4 +133,4 @@ def test_results_from_the_future_are_named_and_a_touch_is_enough(tiny: tiny_run.
     assert "than input results/metrics/held_out/theirs.parquet" in run.text
     os.utime(metrics)
     assert snakemake(copy, "--cores", "2", *tiny.targets, config=tiny.config).returncode == 0
-    assert tiny_run.digests(copy) == tiny_run.digests(tiny.directory)
+    assert tiny_run.differences(copy, tiny.directory) == []

@@ -1,5 +1,6 @@
 """A whole workflow on eight phantoms of 6 mm: two folds, two iterations; and what stays of it to be compared."""
 
+import gzip
 import hashlib
 import os
 import shutil
@@ -8,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from make_phantom_case import write_case
@@ -141,3 +143,26 @@ def digests(directory: Path) -> dict[str, str]:
         for path in sorted(files)
         if not path.name.startswith(".")
     }
+
+
+def differences(directory: Path, other: Path) -> list[str]:
+    """Say of each file that two runs do not have alike how it differs: that is all that is left of a rare failure."""
+    ours, theirs = digests(directory), digests(other)
+    names = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+    return [f"{name}: {_difference(directory / 'results' / name, other / 'results' / name)}" for name in names]
+
+
+def _difference(path: Path, other: Path) -> str:
+    if not (path.exists() and other.exists()):
+        return "in one of them only"
+    contents = [file.read_bytes() for file in (path, other)]
+    told = f"{len(contents[0])} and {len(contents[1])} bytes"
+    if path.name.endswith(".gz"):
+        contents = list(map(gzip.decompress, contents))
+        told += f", unpacked {len(contents[0])} and {len(contents[1])}"
+    shorter = min(map(len, contents))
+    first, second = (np.frombuffer(content[:shorter], np.uint8) for content in contents)
+    places = np.flatnonzero(first != second)
+    if not places.size:
+        return f"{told}; the same as far as both go"
+    return f"{told}; {places.size} differ, from number {places[0]} to {places[-1]}"
