@@ -78,9 +78,11 @@ def make_cohort(folder: Path, cases: list[str], shards: int) -> Path:
 
 
 def score(folder: Path, cohort: Path, shard: str, scheme: str, workers: int) -> None:
+    """Score into a folder of its own, as a first run does: files to be replaced would have to be deleted before."""
+    results = Path(tempfile.mkdtemp(dir=folder))
     settings = {"folders": {"m": str(folder / "pred")}, "regions": REGIONS, "scheme": scheme}
     settings |= {"tolerances": [0.5, 1.0], "missing": "error"}
-    score_shard(cohort, None, folder / f"results/scored/c/{shard}.tsv", "c", shard, settings, workers)
+    score_shard(cohort, None, results / f"scored/c/{shard}.tsv", "c", shard, settings, workers)
 
 
 def measured(action: Callable[[], object], repeats: int) -> tuple[list[float], list[float]]:
