@@ -17,7 +17,7 @@ KILLS = int(os.environ.get("POSTTX_KILLS", "0"))
 SEED = int(os.environ.get("POSTTX_SEED", "20240501"))
 # A network is trained only where there is time for it; few kills are of a run that scores what lies there.
 TRAINED = KILLS > 10
-KILLS_PER_ROUND = 5
+KILLS_PER_ROUND = 10
 ORPHAN_SECONDS = 60.0
 KINDS = ("whole workflow", "one process of a job")
 
