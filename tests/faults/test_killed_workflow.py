@@ -17,7 +17,7 @@ KILLS = int(os.environ.get("POSTTX_KILLS", "0"))
 SEED = int(os.environ.get("POSTTX_SEED", "20240501"))
 # A network is trained only where there is time for it; few kills are of a run that scores what lies there.
 TRAINED = KILLS > 10
-KILLS_PER_ROUND = 10
+KILLS_PER_ROUND = 20
 ORPHAN_SECONDS = 60.0
 KINDS = ("whole workflow", "one process of a job")
 
@@ -58,8 +58,8 @@ def kill_and_compare(finished: tiny_run.Finished, kills: int, seed: int, root: P
     while done < kills:
         directory = root / str(round_)
         for strikes in range(min(KILLS_PER_ROUND, kills - done)):
-            # What is left to do after some strikes is less than the whole.
-            delay = draw.uniform(0.05, 0.9) * finished.seconds / (1 + strikes)
+            # Spread over the whole run, of which every kill loses a part and every start some seconds.
+            delay = draw.uniform(0.05, 0.95) * finished.seconds * 3 / (strikes + 2)
             done += strike(directory, config, targets, KINDS[done % 2], delay, draw)
         tiny_run.finish(directory, config, *targets)
         assert tiny_run.differences(directory, finished.directory) == [], f"round {round_}"

@@ -54,6 +54,18 @@ def test_replacing_leaves_the_old_file_when_writing_fails(tmp_path):
     assert os.listdir(tmp_path) == ["x.txt"]
 
 
+def test_what_killed_writers_of_a_file_left_is_removed_when_it_is_written_again(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    stay = [f".{os.getppid()}.x.svg", f".{dead.pid}.y.svg", f"{dead.pid}.x.svg", ".note.x.svg"]
+    for name in (f".{dead.pid}.x.svg", f".{10**30}.x.svg", *stay):
+        (tmp_path / name).write_text("half")
+    with replacing(tmp_path / "x.svg") as beside:
+        beside.write_text("whole")
+    assert sorted(os.listdir(tmp_path)) == sorted([*stay, "x.svg"])
+    assert (tmp_path / "x.svg").read_text() == "whole"
+
+
 def test_a_file_that_the_disk_refuses_at_its_flush_is_removed_and_named(tmp_path, monkeypatch):
     files = [tmp_path / name for name in ("a", "b", "c")]
     for file in files:

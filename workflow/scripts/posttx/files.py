@@ -33,13 +33,14 @@ def renaming(path: str | Path) -> Iterator[Path]:
 
     A killed process leaves the file whole or absent; the machine's own death may leave it empty, unless ``flush``
     follows before anything says that it is done. The temporary name starts with a dot and keeps the suffixes, so that
-    writers which look at the extension work and readers of the folder skip it. A disk that refuses to be written to
-    raises a ``PostTxError`` that names ``path``.
+    writers which look at the extension work and readers of the folder skip it. What a writer of ``path`` left that was
+    killed is removed first. A disk that refuses to be written to raises a ``PostTxError`` that names ``path``.
     """
     path = Path(path)
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         yield beside
         beside.replace(path)
     except OSError as error:
@@ -48,6 +49,29 @@ def renaming(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of ``path`` whose writers live no more, on this machine at least.
+
+    A writer that lives on elsewhere, although its job was given up, can only fail now, and its file is not wanted.
+    """
+    with os.scandir(path.parent) as entries:
+        names = [entry.name for entry in entries if entry.name.endswith(f".{path.name}")]
+    for name in names:
+        writer = name.removesuffix(f".{path.name}")[1:]
+        if name.startswith(".") and writer.isdecimal() and not _lives(int(writer)):
+            path.with_name(name).unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 @contextmanager
