@@ -5,8 +5,8 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,23 +22,49 @@ ORPHAN_SECONDS = 60.0
 KINDS = ("whole workflow", "one process of a job")
 
 
-def strike(directory: Path, config: dict, targets: Sequence[str], kind: str, delay: float, draw: random.Random) -> bool:
-    """Start the workflow and kill after ``delay`` seconds; return whether there was something left to kill."""
-    if tiny_run.locked(directory):
-        assert tiny_run.start(directory, config, "--unlock").wait(300) == 0, tiny_run.tail(directory)
-    run = tiny_run.start(directory, config, *targets)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        run.wait(delay)
-        return False
+def strike(directory: Path, finished: tiny_run.Finished, kills: int, draw: random.Random) -> int:
+    """Run the workflow and kill at random moments, ``kills`` times or until all is done; return how often.
+
+    What fails for one process of a job, others of the run outlive; a run that has ended is started again.
+    """
+    struck = struck_before = 0
+    run = None
+    while struck < kills:
+        if run is None or run.poll() is not None:
+            if run is not None and ended(run) == 0:
+                return struck
+            assert run is None or struck > struck_before, tiny_run.tail(directory)
+            struck_before = struck
+            if tiny_run.locked(directory):
+                assert tiny_run.start(directory, finished.config, "--unlock").wait(300) == 0, tiny_run.tail(directory)
+            run = tiny_run.start(directory, finished.config, *finished.targets)
+        try:
+            run.wait(draw.uniform(0, 2) * finished.seconds / (kills + 1))
+        except subprocess.TimeoutExpired:
+            struck += kill(run, KINDS[struck % 2], draw)
+    if run is not None:
+        ended(run)
+    return struck
+
+
+def kill(run: subprocess.Popen[str], kind: str, draw: random.Random) -> bool:
+    """Kill all of a run or one process of a job, a worker perhaps; return whether there was any."""
     alive = tiny_run.processes(run.pid)
-    jobs = sorted(set(alive) - {run.pid})
-    doomed = sorted(alive) if kind == "whole workflow" or not jobs else [draw.choice(jobs)]
+    jobs = sorted(pid for pid, words in alive.items() if "scripts/" in words)
+    doomed = sorted(alive) if kind == "whole workflow" else draw.sample(jobs, min(1, len(jobs)))
     for pid in doomed:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    run.wait(900)
+    if kind == "whole workflow":
+        ended(run)
+    return bool(doomed)
+
+
+def ended(run: subprocess.Popen[str]) -> int:
+    """Wait for the end of a run and of all its processes; return its exit code."""
+    code = run.wait(900)
     expect_silence(run.pid)
-    return True
+    return code
 
 
 def expect_silence(session: int) -> None:
@@ -50,21 +76,18 @@ def expect_silence(session: int) -> None:
 
 
 def kill_and_compare(finished: tiny_run.Finished, kills: int, seed: int, root: Path) -> None:
-    """Run into ``kills`` kills, of both kinds in turn, a few per folder; each folder must end as ``finished`` did."""
-    config, targets = finished.config, finished.targets
+    """Run into ``kills`` kills, of both kinds in turn, some per folder; each folder must end as ``finished`` did."""
     assert any(name.startswith("tables/") for name in tiny_run.digests(finished.directory))
     draw = random.Random(seed)
     done = round_ = 0
     while done < kills:
         directory = root / str(round_)
-        for strikes in range(min(KILLS_PER_ROUND, kills - done)):
-            # Spread over the whole run, of which every kill loses a part and every start some seconds.
-            delay = draw.uniform(0.05, 0.95) * finished.seconds * 3 / (strikes + 2)
-            done += strike(directory, config, targets, KINDS[done % 2], delay, draw)
-        tiny_run.finish(directory, config, *targets)
+        done += strike(directory, finished, min(KILLS_PER_ROUND, kills - done), draw)
+        tiny_run.finish(directory, finished.config, *finished.targets)
         assert tiny_run.differences(directory, finished.directory) == [], f"round {round_}"
         assert not tiny_run.locked(directory)
         assert not list((directory / "results").rglob(".[0-9]*")), "a temporary file was left"
+        sys.stdout.write(f"{done} kills, {round_ + 1} folders\n")
         round_ += 1
 
 
