@@ -163,18 +163,15 @@ def pack_volume(path: Path, data: np.ndarray, affine: np.ndarray, code: int) -> 
     header.set_xyzt_units("mm", "sec")
     header["vox_offset"] = 352
     header["scl_slope"], header["scl_inter"] = 1.0, 0.0
-    content = header.binaryblock + b"\0\0\0\0"
-    voxels = np.asfortranarray(data).ravel(order="F").view(np.uint8).data
+    head = np.frombuffer(header.binaryblock + b"\0\0\0\0", np.uint8)
+    content = np.concatenate([head, np.asfortranarray(data).ravel(order="F").view(np.uint8)])
     with open(path, "wb") as raw:
         if path.name.endswith(".gz"):
-            # In one call isal is a sixth faster than through its file object; the header's time stamp stays 0.
-            packer = isal_zlib.compressobj(COMPRESSION_LEVEL, isal_zlib.DEFLATED, GZIP)
-            raw.write(packer.compress(content))
-            raw.write(packer.compress(voxels))
-            raw.write(packer.flush())
+            # In one call, also because isal that is given header and voxels one after the other finds, in one file of
+            # some hundreds, other matches for the same bytes. The time stamp in its header stays 0.
+            raw.write(isal_zlib.compress(content.data, COMPRESSION_LEVEL, GZIP))
         else:
-            raw.write(content)
-            raw.write(voxels)
+            raw.write(content.data)
 
 
 def _unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
