@@ -1,5 +1,6 @@
 """Disks that are full and folders that nobody can write to, where root may mount."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -45,6 +46,8 @@ def is_read_only(folder: Path) -> bool:
 
 def fill(disk: Path, leave: int) -> None:
     """Fill a small disk up to ``leave`` bytes."""
+    # Else a removed file that an old traceback still holds open gives its space back later.
+    gc.collect()
     with open(disk / FILLER, "wb", buffering=0) as filler:
         try:
             while filler.write(b"\0" * PAGE) == PAGE:
