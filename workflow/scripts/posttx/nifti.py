@@ -37,7 +37,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 COMPRESSED_AT_ONCE = 512 * 1024
 FORM_CODES = range(6)
 GZIP = 31  # zlib's window bits for a gzip member
-MEMBER = b"\x1f\x8b\x08"
+MEMBER = GZIP_MAGIC + b"\x08"
 MEMBER_HEADER, MEMBER_NAME, MEMBER_TRAILER = 10, 8, 8  # bytes; the flag of a name after the header; checksum and length
 MOST_AROUND = 64 * 1024  # bytes of a member's header; data that do not shrink grow by five bytes for each 64 KB
 ALIGNMENT = 64
@@ -167,8 +167,8 @@ def pack_volume(path: Path, data: np.ndarray, affine: np.ndarray, code: int) -> 
     content = np.concatenate([head, np.asfortranarray(data).ravel(order="F").view(np.uint8)])
     with open(path, "wb") as raw:
         if path.name.endswith(".gz"):
-            # In one call, also because isal that is given header and voxels one after the other finds, in one file of
-            # some hundreds, other matches for the same bytes. The time stamp in its header stays 0.
+            # In one call: isal that was given header and voxels one after the other once found another match for the
+            # same bytes, one that reached back into the header. The time stamp in its header stays 0.
             raw.write(isal_zlib.compress(content.data, COMPRESSION_LEVEL, GZIP))
         else:
             raw.write(content.data)
@@ -188,10 +188,9 @@ def _unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
 def _unpack_at_once(raw: BinaryIO, content: np.ndarray) -> bool:
     """Unpack a file that is one gzip member of the very size of ``content`` into it; return whether it is one.
 
-    libdeflate takes half of isal's time for a label map, three quarters for an image, but it wants a file as a whole
-    and does not say where it stopped reading. The file's last bytes being the checksum and length of what it gave, and
-    standing nowhere else, nothing can follow. For any other file, whole or not, nothing is said but False, and ``raw``
-    stands where it stood.
+    libdeflate takes less time than isal, but it wants a file as a whole and does not say where it stopped reading. The
+    file's last bytes being the checksum and length of what it gave, and standing nowhere else, nothing can follow. For
+    any other file, whole or not, nothing is said but False, and ``raw`` stands where it stood.
     """
     size, place = os.fstat(raw.fileno()).st_size, raw.tell()
     if size > content.size + content.size // 1000 + MOST_AROUND:
