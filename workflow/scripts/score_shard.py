@@ -12,7 +12,7 @@ from posttx.logs import configure_logging
 from posttx.parallel import map_cases
 from posttx.rows import read_rows
 from posttx.schemas import COHORT, GEOMETRY
-from posttx.scoring.evaluation import SCHEMAS, CaseItem, Scoring, Target, load_measures, score_case
+from posttx.scoring.evaluation import SCHEMAS, CaseItem, Scoring, Target, prepare, score_case
 from posttx.scoring.sources import find_predictions
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def score_shard(
         read_rows(cohort_table, COHORT), shard, settings["folders"], decisions, settings.get("references", True)
     )
     clear_others(target, settings["folders"], items)
-    load_measures(scoring)
+    prepare(scoring)
     scored = map_cases(partial(score_case, scoring=scoring, target=target), items, workers, verb="scored")
     flush(target.path(table, model, case) for case, files in scored.items() for model in files for table in SCHEMAS)
     lines = [f"{case}\t{model}\t{file}\n" for case, files in scored.items() for model, file in files.items()]

@@ -56,11 +56,12 @@ def _remove_leftovers(path: Path) -> None:
 
     A writer that lives on elsewhere, although its job was given up, can only fail now, and its file is not wanted.
     """
-    with os.scandir(path.parent) as entries:
-        names = [entry.name for entry in entries if entry.name.endswith(f".{path.name}")]
-    for name in names:
-        writer = name.removesuffix(f".{path.name}")[1:]
-        if name.startswith(".") and writer.isdecimal() and not _lives(int(writer)):
+    ending = f".{path.name}"
+    for name in os.listdir(path.parent):
+        if name[0] != "." or not name.endswith(ending):
+            continue
+        writer = name.removesuffix(ending)[1:]
+        if writer.isdecimal() and not _lives(int(writer)):
             path.with_name(name).unlink(missing_ok=True)
 
 

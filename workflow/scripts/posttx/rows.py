@@ -56,6 +56,12 @@ def write_rows(
         Path(path).unlink(missing_ok=True)
 
 
+def prepare_rows(schemas: Iterable[Schema]) -> None:
+    """Do what the first ``write_rows`` of each schema would, so that workers forked later need not."""
+    for schema in schemas:
+        _template(schema, ())
+
+
 def read_rows(path: str | Path, schema: Schema) -> list[dict[str, Any]]:
     """Read the rows of a table that ``write_table`` validated, with the checks of ``write_rows``; missing: None."""
     try:
@@ -96,6 +102,8 @@ def _template(schema: Schema, further: tuple[str, ...]) -> tuple[Mapping[str, st
 def _array(values: Sequence[Any], kind: str, name: str, path: str | Path) -> pa.Array:
     """Return a column as Arrow's; ``pa.array`` would import pandas."""
     arrow_type, _, code = KINDS[kind]
+    if values.count(None) == len(values):
+        return pa.nulls(len(values), arrow_type)
     missing = None in values
     valid = pa.py_buffer(_bits(value is not None for value in values)) if missing else None
     try:

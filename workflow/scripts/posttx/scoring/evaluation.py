@@ -16,7 +16,7 @@ import numpy as np
 from posttx.errors import PostTxError
 from posttx.files import digest_of, sha256_of
 from posttx.nifti import Volume, read_header, read_volume
-from posttx.rows import write_rows
+from posttx.rows import prepare_rows, write_rows
 from posttx.schemas import CASE_METRICS, CONFUSION, LESIONS
 from posttx.scoring import metrics, sources
 from posttx.scoring.scoring_schemes import ScoringScheme, scoring_scheme
@@ -90,10 +90,12 @@ class Reference:
     digest: str
 
 
-def load_measures(scoring: Scoring) -> None:
-    """Import what the scheme measures with, so that workers forked later need not each do it."""
+def prepare(scoring: Scoring) -> None:
+    """Import what the scheme measures with and look up versions, so that workers forked later need not each do it."""
     if scoring.rules.matching != "none":
         import posttx.scoring.shapes  # noqa: F401
+    _versions()
+    prepare_rows(SCHEMAS.values())
 
 
 def score_case(item: CaseItem, scoring: Scoring, target: Target) -> dict[str, str]:
