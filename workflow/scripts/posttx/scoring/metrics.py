@@ -72,8 +72,9 @@ def _counted(first: np.ndarray, second: np.ndarray, classes: int) -> np.ndarray:
         return np.bincount(code, minlength=classes * classes)
     # Eight codes in one multiplication, none of which reaches into the next byte; then counted two at a time.
     code = first * np.uint64(classes) + second
-    twos = np.bincount(code.view(np.uint16), minlength=2**16).reshape(2**8, 2**8)
-    return (twos.sum(axis=0) + twos.sum(axis=1))[: classes * classes]
+    codes = classes * classes
+    twos = np.bincount(code.view(np.uint16), minlength=codes * 2**8).reshape(codes, 2**8)
+    return twos.sum(axis=1) + twos.sum(axis=0)[:codes]
 
 
 def region_counts(histogram: np.ndarray, regions: Mapping[str, Sequence[int]]) -> dict[str, dict[str, int]]:
