@@ -1,5 +1,7 @@
 """The published plan, made by nnU-Net's own planner from a fingerprint like that of BraTS 2024."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,14 @@ def plans(tmp_path: Path, shape: tuple[int, int, int], planner: str = "Experimen
     """Let nnU-Net plan for 1,350 cases with this median crop at 1 mm."""
     from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiments
 
+    with measured_cohort(tmp_path, shape) as preprocessed:
+        identifier = plan_experiments([501], planner, overwrite_plans_name="nnUNetPlans")
+        return read_json(preprocessed / f"{identifier}.json")
+
+
+@contextmanager
+def measured_cohort(tmp_path: Path, shape: tuple[int, int, int]) -> Iterator[Path]:
+    """Write dataset 501 as far as its fingerprint; name nnU-Net's folders to it and yield the preprocessed one."""
     name = "Dataset501_BraTSPostTx"
     write_json(
         tmp_path / "raw" / name / "dataset.json",
@@ -40,5 +50,4 @@ def plans(tmp_path: Path, shape: tuple[int, int, int], planner: str = "Experimen
     with pytest.MonkeyPatch.context() as patch:
         for key in ("raw", "preprocessed", "results"):
             patch.setenv(f"nnUNet_{key}", str(tmp_path / key))
-        identifier = plan_experiments([501], planner, overwrite_plans_name="nnUNetPlans")
-    return read_json(tmp_path / "preprocessed" / name / f"{identifier}.json")
+        yield tmp_path / "preprocessed" / name

@@ -1,21 +1,20 @@
 """What nnU-Net is told: dataset.json, the changed plan, the published plan from nnU-Net's own planner."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from published_plan import CHANNELS, LABELS, plans
+from published_plan import CHANNELS, LABELS, measured_cohort, plans
 
 from check_plan import check_plan
-from customize_plan import customize
-from mark_preprocessed import mark
+from plan_experiment import plan_experiment
 from posttx.configuration import PLANNERS
 from posttx.errors import PostTxError
 from posttx.files import read_json, write_json
 from posttx.networks.nnunet import compare_plan, customize_plan, dataset_json, preprocessed_digest, training_stamp
+from preprocess_dataset import mark
 from write_dataset import write_dataset
 
 
@@ -88,11 +87,25 @@ def test_network_without_deep_supervision_is_refused(published_plans: dict[str, 
         customize_plan(published_plans, "3d_fullres", {"patch_size": [32, 32, 32], "features": [4, 8]})
 
 
-def test_customize_rewrites_the_file(tmp_path: Path, published_plans: dict[str, Any]) -> None:
-    path = tmp_path / "nnUNetPlans.json"
-    path.write_text(json.dumps(published_plans))
-    customize(path, "3d_fullres", '{"batch_size": 5}')
-    assert read_json(path)["configurations"]["3d_fullres"]["batch_size"] == 5
+@pytest.mark.parametrize("planner", ["ExperimentPlanner", "nnUNetPlannerResEncM"])
+def test_the_plan_is_nnunets_own_but_for_the_changes(tmp_path: Path, planner: str) -> None:
+    nnunets = plans(tmp_path / "theirs", (142, 175, 136), planner)
+    with measured_cohort(tmp_path / "ours", (142, 175, 136)) as preprocessed:
+        plan_experiment(501, planner, preprocessed / "nnUNetPlans.json", "3d_fullres", '{"batch_size": 5}')
+        ours = read_json(preprocessed / "nnUNetPlans.json")
+        # nnUNetv2_train reads this one beside the plan.
+        assert read_json(preprocessed / "dataset.json")["labels"] == {"background": 0, **LABELS}
+    assert ours == customize_plan(nnunets, "3d_fullres", {"batch_size": 5})
+    assert list(ours) == list(nnunets)
+
+
+def test_no_plan_is_written_before_the_changes_are_in_it(tmp_path: Path) -> None:
+    with measured_cohort(tmp_path, (142, 175, 136)) as preprocessed:
+        with pytest.raises(PostTxError, match="fewer than three stages"):
+            plan_experiment(
+                501, "ExperimentPlanner", preprocessed / "nnUNetPlans.json", "3d_fullres", '{"features": [4, 8]}'
+            )
+        assert [path.name for path in preprocessed.glob("*[pP]lans*")] == []
 
 
 def test_dataset_names_every_file_relative_to_the_raw_folder(tmp_path: Path) -> None:

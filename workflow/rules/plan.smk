@@ -2,7 +2,7 @@
 
 
 rule plan_experiment:
-    """Let nnU-Net plan patch, batch and network, then write the config's changes into the plan."""
+    """Let nnU-Net plan patch, batch and network, and write the plan with the config's changes in it."""
     input:
         dataset="<raw>/dataset.json",
         fingerprint="<preprocessed>/dataset_fingerprint.json",
@@ -31,8 +31,8 @@ rule plan_experiment:
         exec >{log} 2>&1
         export nnUNet_raw={params.raw:q} nnUNet_preprocessed={params.preprocessed:q} nnUNet_results={params.raw:q}
         export OMP_NUM_THREADS={threads} nnUNet_n_proc_DA={threads} nnUNet_def_n_proc={threads}
-        nnUNetv2_plan_experiment -d {params.dataset} -pl {params.planner} -overwrite_plans_name {wildcards.plans}
-        python "$POSTTX_WORKFLOW/scripts/customize_plan.py" {output.plans:q} {params.configuration} {params.overrides:q}
+        exec python "$POSTTX_WORKFLOW/scripts/plan_experiment.py" {params.dataset} {params.planner} {output.plans:q} \
+            {params.configuration} {params.overrides:q}
         """
 
 

@@ -107,7 +107,6 @@ rule preprocess_dataset:
         raw=subpath(input.dataset, ancestor=2),
         preprocessed=subpath(input.plans, ancestor=2),
         dataset=lookup("dataset/id", within=config),
-        name=DATASET,
     message:
         "Preprocessing the train cohort for {wildcards.plans}, {wildcards.configuration}."
     shell:
@@ -115,8 +114,6 @@ rule preprocess_dataset:
         exec >{log} 2>&1
         export nnUNet_raw={params.raw:q} nnUNet_preprocessed={params.preprocessed:q} nnUNet_results={params.raw:q}
         export OMP_NUM_THREADS=1 nnUNet_n_proc_DA={threads} nnUNet_def_n_proc={threads}
-        nnUNetv2_preprocess -d {params.dataset} -plans_name {wildcards.plans} -c {wildcards.configuration} \
-            -np {threads} --no_pbar
-        python "$POSTTX_WORKFLOW/scripts/mark_preprocessed.py" {input.dataset:q} \
-            {params.preprocessed:q}/{params.name}/{wildcards.plans}_{wildcards.configuration} {output.marker:q}
+        exec python "$POSTTX_WORKFLOW/scripts/preprocess_dataset.py" {params.dataset} {input.plans:q} \
+            {wildcards.configuration} {threads} {input.dataset:q} {output.marker:q}
         """
