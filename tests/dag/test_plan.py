@@ -1,5 +1,7 @@
 """What the workflow plans for several configurations, on cohorts of empty files."""
 
+import re
+
 import pytest
 
 from workflow_runs import ROOT, brats_ids, empty_cohort, snakemake
@@ -194,6 +196,17 @@ def test_every_gpu_rule_takes_a_device_of_its_own(name):
     text = (ROOT / "workflow/rules" / f"{name}.smk").read_text()
     slot = 'with_gpu.py" --device {resources.device} --gpus {resources.gpu} --'
     assert text.count("gpu=uses_gpu") == text.count(slot) > 0
+
+
+def test_the_shell_of_a_rule_becomes_its_one_command():
+    # Where a shell is killed that waits for a command, the command lives on and writes when the job is given up.
+    rules = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
+    shells = [shell for text in rules for shell in re.findall(r'^    shell:\n        """\n(.*?)"""', text, re.M | re.S)]
+    assert len(shells) == sum(text.count("    shell:") for text in rules) > 0
+    for shell in shells:
+        *settings, command = [line.strip() for line in shell.replace("\\\n", "").strip().splitlines()]
+        assert command.startswith("exec python ")
+        assert all(line.startswith("export ") or line == "exec >{log} 2>&1" for line in settings), settings
 
 
 def test_excluded_cases_are_planned_nowhere(cohorts, tmp_path):
