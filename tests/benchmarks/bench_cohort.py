@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +85,7 @@ def make_pairs(folder: Path, volumes: dict[str, list[int]], distinct: int) -> No
 
 def score_all(folder: Path, cohort: Path, cases: list[str], scheme: str, workers: int) -> None:
     for shard in sorted({shard_of(case[:-4], SHARDS) for case in cases}):
-        score(folder, cohort, shard, scheme, workers)
+        score(folder, folder / "results", cohort, shard, scheme, workers)
 
 
 def gather(folder: Path, cohort: Path) -> None:
@@ -98,23 +99,20 @@ def tabulate(folder: Path) -> None:
     write_tables(metrics, folder / "results/tables/c/m", REGIONS, "published", 20, 2000, 12345)
 
 
-def _measured(action: Callable[..., None], arguments: tuple[object, ...], answer: multiprocessing.Queue) -> None:
+def _measured(action: Callable[..., None], arguments: tuple[object, ...]) -> tuple[float, float, float, float]:
     started = time.perf_counter()
     action(*arguments)
     wall = time.perf_counter() - started
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-    answer.put((wall, cpu, *(usage.ru_maxrss / 1024 for usage in usages)))
+    own, workers = (usage.ru_maxrss / 1024 for usage in usages)
+    return wall, cpu, own, workers
 
 
 def stage(name: str, action: Callable[..., None], *arguments: object) -> None:
     """Run a stage in a fresh process and say what it took; its start and imports are part of the CPU time."""
-    context = multiprocessing.get_context("spawn")
-    answer = context.Queue()
-    process = context.Process(target=_measured, args=(action, arguments, answer))
-    process.start()
-    wall, cpu, own, worker = answer.get()
-    process.join()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+        wall, cpu, own, worker = fresh.submit(_measured, action, arguments).result()
     workers = f", a worker {worker:.0f} MB" if worker else ""
     say(f"{name}: {wall:.1f} s, {cpu:.1f} CPU-s; peak {own:.0f} MB{workers}")
     if name == "score" and worker:

@@ -77,12 +77,15 @@ def make_cohort(folder: Path, cases: list[str], shards: int) -> Path:
     return path
 
 
-def score(folder: Path, cohort: Path, shard: str, scheme: str, workers: int) -> None:
-    """Score into a folder of its own, as a first run does: files to be replaced would have to be deleted before."""
-    results = Path(tempfile.mkdtemp(dir=folder))
+def score(folder: Path, results: Path, cohort: Path, shard: str, scheme: str, workers: int) -> None:
     settings = {"folders": {"m": str(folder / "pred")}, "regions": REGIONS, "scheme": scheme}
     settings |= {"tolerances": [0.5, 1.0], "missing": "error"}
     score_shard(cohort, None, results / f"scored/c/{shard}.tsv", "c", shard, settings, workers)
+
+
+def score_anew(folder: Path, cohort: Path, scheme: str, workers: int) -> None:
+    """Score into a folder of its own, as a first run does: files to be replaced would have to be deleted before."""
+    score(folder, Path(tempfile.mkdtemp(dir=folder)), cohort, "000", scheme, workers)
 
 
 def measured(action: Callable[[], object], repeats: int) -> tuple[list[float], list[float]]:
@@ -108,8 +111,8 @@ def run(*command: str | Path) -> None:
 def against_nnunet(folder: Path, cohort: Path, count: int, repeats: int) -> None:
     program = Path(sys.executable).parent / "nnUNetv2_evaluate_simple"
     command = [program, folder / "ref", folder / "pred", "-l", "1", "2", "3", "4", "-np", "2", "-o", folder / "s.json"]
-    score(folder, cohort, "000", "voxel", 2)  # once before: what is imported at the first call counts as the start
-    walls, cpus = measured(lambda: score(folder, cohort, "000", "voxel", 2), repeats)
+    score_anew(folder, cohort, "voxel", 2)  # once before: what is imported at the first call counts as the start
+    walls, cpus = measured(lambda: score_anew(folder, cohort, "voxel", 2), repeats)
     (start, start_cpu), (theirs, their_cpu) = (
         tuple(map(statistics.median, measured(action, times)))
         for action, times in ((lambda: run(sys.executable, "-c", IMPORTS), repeats), (lambda: run(*command), 1))
@@ -125,8 +128,8 @@ def against_nnunet(folder: Path, cohort: Path, count: int, repeats: int) -> None
 
 
 def against_brats(folder: Path, cohort: Path, count: int, repeats: int, program: str) -> None:
-    score(folder, cohort, "000", "brats2026", 1)  # once before: neither start is compared
-    _, rounds = measured(lambda: score(folder, cohort, "000", "brats2026", 1), repeats)
+    score_anew(folder, cohort, "brats2026", 1)  # once before: neither start is compared
+    _, rounds = measured(lambda: score_anew(folder, cohort, "brats2026", 1), repeats)
     ours = statistics.median(rounds)
     say(f"brats2026, {count} pairs: {ours / count:.3f} CPU-s a case")
     if not program:
@@ -161,7 +164,7 @@ def main() -> None:
             against_nnunet(folder, cohort, options.cases, options.repeats)
         if options.only != "nnunet":
             against_brats(folder, cohort, options.cases, options.repeats, os.environ.get("POSTTX_BRATS_EVALUATE", ""))
-            _, cpus = measured(lambda: score(folder, cohort, "000", "brats2024", 1), options.repeats)
+            _, cpus = measured(lambda: score_anew(folder, cohort, "brats2024", 1), options.repeats)
             say(f"brats2024: {statistics.median(cpus) / options.cases:.3f} CPU-s a case")
             note(Ratio("brats2024, CPU s a case", "1 s", [cpu / options.cases for cpu in cpus], "<= 1"))
 
