@@ -31,7 +31,7 @@ import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
-from ratios import Ratio, note  # noqa: E402
+from ratios import MISSED, Ratio, note  # noqa: E402
 
 from posttx.grid import restore_labels  # noqa: E402
 from posttx.networks import predictor  # noqa: E402
@@ -82,7 +82,7 @@ def timed(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, lis
 
 
 def compare(given: argparse.Namespace) -> int:
-    """Time both on a shard and compare what they wrote; return 1 where a goal is missed."""
+    """Time both on a shard and compare what they wrote; return ``MISSED`` where a goal is missed."""
     folds = sorted(given.results.glob("nnunet/models/*/*/fold_0"))
     if not folds:
         sys.exit(f"no trained model lies below {given.results}: run `make demo` first")
@@ -129,7 +129,7 @@ def compare(given: argparse.Namespace) -> int:
     )
     # On a GPU the CPU's time says nothing.
     speed = ratios[0] if given.device == "cuda" else max(ratios)
-    return int(speed < GOALS[given.device] or equal < VOXELS or dice < DICE)
+    return MISSED if speed < GOALS[given.device] or equal < VOXELS or dice < DICE else 0
 
 
 def random_model(root: Path) -> list[Path]:
@@ -158,7 +158,7 @@ def random_model(root: Path) -> list[Path]:
 
 
 def measure_memory(tiles: int) -> int:
-    """Write the peak memory of predicting one case of 182 x 218 x 182; return 1 where it is 10 GB or more."""
+    """Write the peak memory of predicting one case of 182 x 218 x 182; return ``MISSED`` where it is 10 GB or more."""
     with tempfile.TemporaryDirectory() as folder:
         ensemble, _ = predictor.load_ensemble(random_model(Path(folder)), "cpu", mirroring=True)
     loaded, ensemble.networks = ensemble.networks, ensemble.networks[:1]
@@ -180,7 +180,7 @@ def measure_memory(tiles: int) -> int:
         f"{tiles} tiles through one network in {seconds:.0f} s: peak {peak:.2f} GB (goal < 10)\n"
     )
     note(Ratio("prediction, peak memory in GB", "10 GB", [peak], "<= 10"))
-    return int(peak >= 10)
+    return MISSED if peak >= 10 else 0
 
 
 def main() -> int:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 FILE = "POSTTX_RATIOS"
+# The exit code of a benchmark that ran to its end and missed a goal; Python ends with 1 for an error.
+MISSED = 3
 
 
 @dataclass(frozen=True)
