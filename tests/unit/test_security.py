@@ -24,7 +24,7 @@ from posttx.configuration import check_schema, complete
 from posttx.errors import PostTxError
 from posttx.files import write_text
 from posttx.labels import load_scheme
-from posttx.networks import checkpoints
+from posttx.networks import trust
 from posttx.networks.checkpoints import FINAL, LATEST, check_checkpoint, prepare_fold, write_checkpoint
 from posttx.nifti import read_volume, write_volume
 from posttx.scoring.counts import rows_from_counts
@@ -206,9 +206,10 @@ def test_the_only_pickles_read_are_checkpoints_after_their_check():
                 assert "allow_pickle" not in keywords, path
                 if name == "torch.load":
                     before = [ast.unparse(one.func) for one in calls if one.lineno < call.lineno]
-                    assert "check_checkpoint" in before, (path, function.name)
+                    assert "_known_digest" in before, (path, function.name)
+                    assert keywords.get("weights_only") == "True"
                     loaders.append(function.name)
-    assert sorted(loaders) == ["load_checkpoint", "load_ensemble"]
+    assert loaders == ["read_checkpoint"]
 
 
 def test_what_stands_in_a_file_cannot_steer_a_terminal():
@@ -293,9 +294,9 @@ def test_checkpoints_are_closed_to_others_under_any_umask(tmp_path, umask):
 def test_a_file_system_without_permissions_is_a_warning(tmp_path, monkeypatch, caplog):
     save(tmp_path / LATEST)
     (tmp_path / LATEST).chmod(0o666)
-    monkeypatch.setattr(checkpoints, "_knows_permissions", lambda folder: False)
+    monkeypatch.setattr(trust, "_knows_permissions", lambda folder: False)
     check_checkpoint(tmp_path / LATEST)
-    assert "has no permissions" in caplog.text
+    assert "has no owners or permissions" in caplog.text
 
 
 def test_the_document_names_tests_that_exist():

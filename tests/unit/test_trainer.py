@@ -121,29 +121,16 @@ def test_signal_writes_a_checkpoint_and_asks_to_be_requeued(
         assert len(read_progress_lines(folder / "progress.jsonl")) == 4
 
 
-def make_trainer(monkeypatch: pytest.MonkeyPatch, root: Path, fold: int = 0, device: str = "cpu", **changed: object):
-    """Return the trainer as ``nnUNetv2_train`` makes it, in this process."""
-    monkeypatch.syspath_prepend(str(tiny.ROOT / "workflow" / "trainers"))
-    for key, value in tiny.environment(root, STAGE="train", **changed).items():
-        monkeypatch.setenv(key, value)
-    module = importlib.import_module("posttx_trainer")
-    monkeypatch.setattr(module, "configure_logging", lambda: None)
-    preprocessed = root / "preprocessed" / tiny.DATASET
-    plans = read_json(preprocessed / f"{tiny.PLANS}.json") | {"continue_training": True}
-    dataset = read_json(preprocessed / "dataset.json")
-    return module.PostTxTrainer(plans, tiny.CONFIGURATION, fold, dataset, torch.device(device))
-
-
 def test_changed_settings_start_clean(
     root: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tiny.model_folder(root) / "fold_0"
     shutil.copytree(uninterrupted, folder)
-    make_trainer(monkeypatch, root)
+    tiny.make_trainer(monkeypatch, root)
     assert "Going on from" in capsys.readouterr().out
-    make_trainer(monkeypatch, root, CHECKPOINT_MINUTES=3, THREADS=2)
+    tiny.make_trainer(monkeypatch, root, CHECKPOINT_MINUTES=3, THREADS=2)
     assert "Going on from" in capsys.readouterr().out
-    make_trainer(monkeypatch, root, EPOCHS=9)
+    tiny.make_trainer(monkeypatch, root, EPOCHS=9)
     assert "Starting clean: changed since its checkpoints were written: settings" in capsys.readouterr().out
     assert not (folder / LATEST).exists()
 
@@ -154,15 +141,15 @@ def test_preprocessed_data_that_everybody_may_write_to_are_refused(root: Path, m
     folder.chmod(before | 0o002)
     try:
         with pytest.raises(PostTxError, match="everybody on this machine may write"):
-            make_trainer(monkeypatch, root)
+            tiny.make_trainer(monkeypatch, root)
     finally:
         folder.chmod(before)
-    make_trainer(monkeypatch, root)
+    tiny.make_trainer(monkeypatch, root)
 
 
 def test_unknown_fold_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PostTxError, match="there is no fold 7: the file holds folds 0 to 1"):
-        make_trainer(monkeypatch, root, fold=7)
+        tiny.make_trainer(monkeypatch, root, fold=7)
 
 
 def test_missing_folds_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,19 +160,19 @@ def test_missing_folds_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) 
         if path.name != "splits_final.json":
             (root / "preprocessed" / tiny.DATASET / path.name).symlink_to(path)
     with pytest.raises(PostTxError, match="the folds are not written yet"):
-        make_trainer(monkeypatch, root)
+        tiny.make_trainer(monkeypatch, root)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
 def test_cuda_that_is_absent_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PostTxError, match="no CUDA device is available"):
-        make_trainer(monkeypatch, root, device="cuda")
+        tiny.make_trainer(monkeypatch, root, device="cuda")
 
 
 def test_torn_checkpoint_is_refused_before_it_is_read(
     root: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = make_trainer(monkeypatch, root)
+    trainer = tiny.make_trainer(monkeypatch, root)
     path = Path(trainer.output_folder) / FINAL
     path.write_bytes((uninterrupted / FINAL).read_bytes()[:-100])
     path.with_name(f"{FINAL}.sha256").write_text((uninterrupted / f"{FINAL}.sha256").read_text())
@@ -196,7 +183,7 @@ def test_torn_checkpoint_is_refused_before_it_is_read(
 def test_full_disk_costs_a_warning_and_only_the_end_an_error(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = make_trainer(monkeypatch, root)
+    trainer = tiny.make_trainer(monkeypatch, root)
     trainer.initialize()
     trainer.on_epoch_start()
 
@@ -215,7 +202,7 @@ def test_full_disk_costs_a_warning_and_only_the_end_an_error(
 def test_neither_a_clock_set_back_nor_an_epoch_without_its_line_spoils_the_curve(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = make_trainer(monkeypatch, root)
+    trainer = tiny.make_trainer(monkeypatch, root)
     module = importlib.import_module("posttx_trainer")
     append, began = module.append_progress, time.time()
     # An hour back at every look at it.

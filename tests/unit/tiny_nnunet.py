@@ -1,15 +1,20 @@
 """A preprocessed nnU-Net dataset of six small cases, made in one process, and the environment to train on it."""
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from posttx.files import read_json, write_json
 from posttx.networks.nnunet import customize_plan, dataset_json, image_name, preprocessed_digest
 from posttx.nifti import write_volume
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DATASET = "Dataset901_Tiny"
@@ -95,6 +100,23 @@ def run_training(root: Path, *, device: str = "cpu", **changed: object) -> subpr
         timeout=200,
         check=False,
     )
+
+
+def make_trainer(
+    monkeypatch: "pytest.MonkeyPatch", root: Path, fold: int = 0, device: str = "cpu", **changed: object
+) -> Any:
+    """Return the trainer as ``nnUNetv2_train`` makes it, in this process."""
+    import torch
+
+    monkeypatch.syspath_prepend(str(ROOT / "workflow" / "trainers"))
+    for key, value in environment(root, **{"STAGE": "train", **changed}).items():
+        monkeypatch.setenv(key, value)
+    module = importlib.import_module("posttx_trainer")
+    monkeypatch.setattr(module, "configure_logging", lambda: None)
+    preprocessed = root / "preprocessed" / DATASET
+    plans = read_json(preprocessed / f"{PLANS}.json") | {"continue_training": True}
+    dataset = read_json(preprocessed / "dataset.json")
+    return module.PostTxTrainer(plans, CONFIGURATION, fold, dataset, torch.device(device))
 
 
 def model_folder(root: Path) -> Path:

@@ -23,17 +23,18 @@ from torch._dynamo import OptimizedModule
 from posttx.errors import PostTxError
 from posttx.files import read_json
 from posttx.logs import configure_logging
+from posttx.networks.architectures import refuse_foreign_network
 from posttx.networks.checkpoints import (
     FINAL,
     LATEST,
-    check_checkpoint,
     keep_as_latest,
     prepare_fold,
-    refuse_open_to_all,
+    read_checkpoint,
     write_checkpoint,
 )
 from posttx.networks.nnunet import training_stamp
 from posttx.networks.training import PROGRESS, REQUEUE, TrainingSettings, append_progress, rewind_progress
+from posttx.networks.trust import refuse_foreign, refuse_foreign_entries
 from posttx.networks.validation import validate_held_out
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
@@ -79,8 +80,11 @@ class PostTxTrainer(nnUNetTrainer):
         if device.type == "cpu":
             # nnUNetv2_train has just taken every core of the machine, whatever the job was given.
             torch.set_num_threads(settings.threads)
+        base = Path(self.preprocessed_dataset_folder_base)
+        refuse_foreign(*(base / name for name in (f"{self.plans_manager.plans_name}.json", "dataset.json")))
         # nnU-Net reads pickles from there.
-        refuse_open_to_all(Path(self.preprocessed_dataset_folder))
+        refuse_foreign_entries(Path(self.preprocessed_dataset_folder), ".pkl")
+        refuse_foreign_network(self.configuration_manager)
         if settings.stage == "train":
             self.print_to_log_file(prepare_fold(self.output_folder, self._stamp()))
         seed = settings.seed + (fold if isinstance(fold, int) else 0)
@@ -271,10 +275,8 @@ class PostTxTrainer(nnUNetTrainer):
         """
         if self.local_rank != 0 or self.disable_checkpointing:
             return
-        module = self.network.module if self.is_ddp else self.network
-        module = module._orig_mod if isinstance(module, OptimizedModule) else module
         checkpoint = {
-            "network_weights": module.state_dict(),
+            "network_weights": self._module().state_dict(),
             "optimizer_state": self.optimizer.state_dict(),
             "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
             "logging": self.logger.get_checkpoint(),
@@ -300,11 +302,31 @@ class PostTxTrainer(nnUNetTrainer):
                 raise
             self.print_to_log_file(f"WARNING: {error}")
 
+    def _module(self) -> torch.nn.Module:
+        """Return the network itself, without what compiling and training on several GPUs wrap around it."""
+        module = self.network.module if self.is_ddp else self.network
+        return module._orig_mod if isinstance(module, OptimizedModule) else module
+
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        """Load a checkpoint whose digest is on record; anything else is refused before it is read."""
-        check_checkpoint(str(filename_or_checkpoint))
-        super().load_checkpoint(filename_or_checkpoint)
-        state = torch.load(str(filename_or_checkpoint), map_location="cpu", weights_only=False, mmap=True)["posttx"]
+        """Load a checkpoint whose digest is on record; anything else is refused before it is read.
+
+        nnU-Net's own reads the file again, as a pickle that may hold anything (2.8 takes no dictionary, whatever its
+        signature says).
+        """
+        content = filename_or_checkpoint
+        if not isinstance(content, dict):
+            content, _ = read_checkpoint(content)
+        if not self.was_initialized:
+            self.initialize()
+        self._module().load_state_dict(content["network_weights"])
+        self.optimizer.load_state_dict(content["optimizer_state"])
+        if self.grad_scaler is not None and content["grad_scaler_state"] is not None:
+            self.grad_scaler.load_state_dict(content["grad_scaler_state"])
+        self.logger.load_checkpoint(content["logging"])
+        self.my_init_kwargs = content["init_args"]
+        self.current_epoch, self._best_ema = content["current_epoch"], content["_best_ema"]
+        self.inference_allowed_mirroring_axes = content["inference_allowed_mirroring_axes"]
+        state = content["posttx"]
         self._iteration, self._losses, self._random = state["iteration"], list(state["losses"]), state["random"]
         if self._iteration:
             # The waiting between two attempts is no part of the epoch's time.

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
 import os
+import pickle
 import shutil
 import stat
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from posttx.errors import PostTxError
 from posttx.files import read_json, replacing, sha256_of, write_json, write_text
+from posttx.networks.trust import refuse_foreign
 
 logger = logging.getLogger(__name__)
 FINAL, LATEST, BEST = "checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth"
@@ -61,33 +65,6 @@ def _closed_to_others() -> Iterator[None]:
         os.umask(before)
 
 
-def refuse_open_to_all(*paths: Path) -> None:
-    """Raise an error where everybody on the machine may write to one of ``paths``, from which code is going to be read.
-
-    Whoever can write a checkpoint can write its digest too. Absent paths are passed over. A file system without
-    permissions (a Windows drive, some shares) shows all as open and cannot be closed: that is a warning.
-    """
-    found = [path for path in paths if path.exists() and path.stat().st_mode & stat.S_IWOTH]
-    if not found:
-        return
-    if not _knows_permissions(found[0].parent):
-        logger.warning("%s: the file system has no permissions; nothing keeps others from changing it", found[0])
-        return
-    raise PostTxError(
-        "everybody on this machine may write to it, and a forged file there would run as you",
-        remedy=f"Make sure that it is yours, then run `chmod o-w {' '.join(map(str, found))}` and `umask 022`",
-        file=found[0],
-    )
-
-
-def _knows_permissions(folder: Path) -> bool:
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".permissions.") as probe:
-            return not os.fstat(probe.fileno()).st_mode & stat.S_IWOTH
-    except OSError:
-        return True
-
-
 def _verify(path: Path) -> None:
     """Read a written checkpoint back: torch's format is a zip archive with a checksum per tensor."""
     try:
@@ -118,15 +95,54 @@ def recorded_digests(path: str | Path) -> list[str]:
 
 
 def check_checkpoint(path: str | Path) -> str:
-    """Return the SHA-256 of a checkpoint, or raise an error where it is absent, not ours, or not what was written.
-
-    To be called before ``torch.load``, which runs code that a forged file may hold; one that everybody could have
-    forged is refused too.
-    """
+    """Return the SHA-256 of a checkpoint, or raise an error where it is absent, not ours, or not what was written."""
     path = Path(path)
+    with _opened(path) as stream:
+        return _known_digest(path, stream)
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], str]:
+    """Return what a checkpoint holds, on the CPU, and its SHA-256; what ``check_checkpoint`` refuses is not read.
+
+    The bytes that are read are those that were checked. Only tensors and plain data come out: anything else that a
+    forged file asks for is an error and is never called.
+    """
+    import torch  # here, because planning needs none of it
+
+    path = Path(path)
+    with _opened(path) as stream:
+        digest = _known_digest(path, stream)
+        stream.seek(0)
+        try:
+            with torch.serialization.safe_globals(_plain_data()):
+                return torch.load(stream, map_location="cpu", weights_only=True), digest
+        except pickle.UnpicklingError as error:
+            raise PostTxError(
+                "the checkpoint holds more than tensors and plain data, which could run as you; nothing of it was run",
+                remedy="Find out who wrote it, delete it and train the fold again",
+                file=path,
+            ) from error
+
+
+def _plain_data() -> list[Any]:
+    """Return what a checkpoint holds beside tensors: numbers of numpy (losses, states of generators), their types."""
+    import numpy as np
+
+    kinds = (np.bool_, np.int64, np.uint32, np.float32, np.float64)
+    core = np._core.multiarray  # type: ignore[attr-defined]
+    return [core.scalar, core._reconstruct, np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in kinds)]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[io.BufferedReader]:
     if not path.is_file():
         raise PostTxError("the checkpoint does not exist", remedy="Train the fold", file=path)
-    refuse_open_to_all(path.parent, path, _record(path))
+    refuse_foreign(path, _record(path))
+    with open(path, "rb") as stream:
+        yield stream
+
+
+def _known_digest(path: Path, stream: io.BufferedReader) -> str:
     digests = recorded_digests(path)
     if not digests:
         raise PostTxError(
@@ -134,7 +150,7 @@ def check_checkpoint(path: str | Path) -> str:
             remedy="Delete it and train the fold again",
             file=path,
         )
-    digest = sha256_of(path)
+    digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if digest not in digests:
         raise PostTxError(
             "the checkpoint is torn or was changed: it does not have the digest on record",
@@ -149,7 +165,7 @@ def prepare_fold(folder: str | Path, stamp: Mapping[str, str]) -> str:
 
     Only checkpoints that lie beside an agreeing stamp and have their recorded digest survive; anything else is moved
     to ``set_aside/`` (the last such set is kept, it may be deleted). The newest survivor becomes
-    ``checkpoint_latest.pth``, from which nnU-Net goes on with ``--c``. Checkpoints that everybody may write to are an
+    ``checkpoint_latest.pth``, from which nnU-Net goes on with ``--c``. Checkpoints that others could have laid are an
     error: days of training are not given up for a wrong permission.
     """
     folder = Path(folder)
@@ -161,7 +177,7 @@ def prepare_fold(folder: str | Path, stamp: Mapping[str, str]) -> str:
     if not found:
         with suppress(OSError):
             folder.chmod(stat.S_IMODE(folder.stat().st_mode) & ~stat.S_IWOTH)
-    refuse_open_to_all(folder, *found, *map(_record, found))
+    refuse_foreign(folder, *found, *map(_record, found))
     differences = _stamp_differences(folder / STAMP, stamp)
     if differences:
         _set_aside(folder, found)

@@ -29,7 +29,9 @@ from torch import nn
 
 from posttx.errors import PostTxError
 from posttx.files import read_json
-from posttx.networks.checkpoints import check_checkpoint
+from posttx.networks.architectures import refuse_foreign_network
+from posttx.networks.checkpoints import read_checkpoint
+from posttx.networks.trust import refuse_foreign
 from posttx.nifti import Volume
 
 logger = logging.getLogger(__name__)
@@ -196,13 +198,16 @@ def load_ensemble(checkpoints: Sequence[str | Path], device: str, mirroring: boo
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise PostTxError("no CUDA device is available", remedy="Set models.<name>.train.device to cpu, or give a GPU")
-    digests = [check_checkpoint(path) for path in checkpoints]
     model = Path(checkpoints[0]).parent.parent
+    refuse_foreign(model / "plans.json", model / "dataset.json")
     plans, dataset = PlansManager(read_json(model / "plans.json")), read_json(model / "dataset.json")
     networks: list[nn.Module] = []
+    digests = []
     for path in checkpoints:
-        content = torch.load(path, map_location="cpu", weights_only=False)
+        content, digest = read_checkpoint(path)
+        digests.append(digest)
         configuration = plans.get_configuration(content["init_args"]["configuration"])
+        refuse_foreign_network(configuration)
         networks.append(_network(content, plans, configuration, dataset).to(device))
     axes = tuple(content["inference_allowed_mirroring_axes"] or ()) if mirroring else ()
     place = torch.device(device)
