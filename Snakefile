@@ -35,6 +35,7 @@ rule all:
         rules.write_report.output,
         rules.bundle_report.output,
         all_plan_checks(),
+        gates(),
 
 
 rule audit:
@@ -47,18 +48,21 @@ rule train:
     """Go as far as the trained folds of all models."""
     input:
         all_checkpoints(),
+        gates(),
 
 
 rule predict:
     """Go as far as the segmentations of all cohorts by all models trained here."""
     input:
         all_predictions(),
+        gates(),
 
 
 rule evaluate:
     """Go as far as the scores of all models on all cohorts."""
     input:
         all_metrics(),
+        gates(),
 
 
 rule report:
@@ -66,3 +70,4 @@ rule report:
     input:
         rules.write_report.output,
         rules.bundle_report.output,
+        gates(),

@@ -20,7 +20,7 @@ def test_the_page_is_written_before_the_gate_stops_the_run(tmp_path):
     (tmp_path / "ratings.tsv").write_text(f"cohort\tcase\trating\tcomment\nheld_out\t{left_out[0]}\texclude\tempty\n")
     config = {
         "cohorts": {"held_out": {"path": "data", "use": "test"}},
-        "models": {"theirs": {"predictions": {"held_out": "predictions"}}},
+        "models": {},
         "exclude": "ratings.tsv",
         "shards": 1,
     }

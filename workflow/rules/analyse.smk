@@ -5,14 +5,6 @@ rule make_tables:
     """Make the report's tables of one model on one cohort, with bootstrap intervals over patients."""
     input:
         metrics="<results>/metrics/{cohort}/{model}.parquet",
-        code=code_of(
-            "make_tables.py",
-            "posttx/conventions.py",
-            "posttx/schemas.py",
-            "posttx/scoring/scores.py",
-            "posttx/analysis/statistics.py",
-            "posttx/analysis/tables.py",
-        ),
     output:
         multiext("<results>/tables/{cohort}/{model}/summary", ".parquet", ".csv"),
         multiext("<results>/tables/{cohort}/{model}/per_class", ".parquet", ".csv"),
@@ -39,6 +31,7 @@ rule make_tables:
         extreme_cases=lookup("report/extreme_cases", within=config),
         resamples=lookup("statistics/bootstrap", within=config),
         seed=lookup("statistics/seed", within=config),
+        code=code_of("make_tables.py"),
     message:
         "Making the tables of {wildcards.model} on {wildcards.cohort}."
     script:
@@ -50,14 +43,6 @@ rule compare_models:
     input:
         metrics=metrics_of_models,
         previous=previous_metrics,
-        code=code_of(
-            "compare_models.py",
-            "posttx/analysis/comparison.py",
-            "posttx/conventions.py",
-            "posttx/schemas.py",
-            "posttx/scoring/scores.py",
-            "posttx/analysis/statistics.py",
-        ),
     output:
         parquet="<results>/comparisons/{cohort}.parquet",
         csv="<results>/comparisons/{cohort}.csv",
@@ -75,6 +60,7 @@ rule compare_models:
         regions=SCHEME.scoring(),
         resamples=lookup("statistics/bootstrap", within=config),
         seed=lookup("statistics/seed", within=config),
+        code=code_of("compare_models.py"),
     message:
         "Comparing the models of {wildcards.cohort}."
     script:

@@ -78,26 +78,6 @@ rule write_audit_page:
         scheme="<results>/audit/scheme.json",
         thumbnails=audits_of_shards("thumbnails"),
         figures=collect("<results>/figures/cohorts/{name}.svg", name=("intensities", "class_shares")),
-        code=code_of(
-            "write_audit_page.py",
-            "posttx/auditing/finding_codes.py",
-            "posttx/auditing/findings.py",
-            "posttx/reporting/audit_page.py",
-            "posttx/reporting/audit_pictures.py",
-            "posttx/reporting/pages.py",
-            "posttx/reporting/report_data.py",
-            "posttx/reporting/report_parts.py",
-            "posttx/reporting/report_tables.py",
-            "../report/audit.css",
-            "../report/audit.html.j2",
-            "../report/audit.js",
-            "../report/macros.html.j2",
-            "../report/page.js",
-            "../report/style.css",
-            "../report/texts.yaml",
-            "../report/vendor/datatables/dataTables.dataTables.min.css",
-            "../report/vendor/datatables/dataTables.min.js",
-        ),
     output:
         page="<results>/report/audit.html",
         pictures=directory("<results>/report/audit"),
@@ -114,6 +94,7 @@ rule write_audit_page:
     params:
         results=subpath(output.page, ancestor=2),
         settings=audit_settings(),
+        code=page_code_of("write_audit_page.py"),
     message:
         "Writing the audit's page."
     script:

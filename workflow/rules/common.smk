@@ -3,9 +3,8 @@
 COHORTS' CASES are listed from file names alone; headers are read in jobs. A job that needs a case's row reads it from the
 table of its shard, so that one more case touches one shard.
 
-`ancient(...)` orders jobs without triggering one. But Snakemake (9.27) looks at no trigger of a job that waits, even so, for
-one that is to run again: its own files, parameters and code are then noticed in the next run only. So a job with an ancient
-input has its triggers in files that other jobs write, and these are not ancient.
+`ancient(...)` orders jobs without triggering one: the job waits, and is judged by all its other inputs, its parameters and
+its outputs (`posttx/planning.py` sees to that, Snakemake alone does not).
 """
 
 import os
@@ -16,20 +15,26 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
 
 from posttx import configuration, versions
 from posttx.cases import find_cases, usable_cases
+from posttx.code_digest import digest_of_code
+from posttx.config_paths import check_paths, check_previous
 from posttx.dates import check_dates
 from posttx.errors import PostTxError
 from posttx.exclusions import rating_notes, read_ratings, without_excluded
-from posttx.files import digest_of, sha256_of
+from posttx.files import digest_of
 from posttx.labels import load_scheme
 from posttx.layout import check_layout, stamp_layout
 from posttx.memory import collect_rarely
+from posttx.planning import mend_planning
+from posttx.provenance import recorded
 
 PHANTOMS = "results/phantom"
 collect_rarely()
+mend_planning()
 os.environ.update(configuration.environment(workflow.basedir))
 
 
@@ -37,12 +42,15 @@ def configured():
     """Complete and check the configuration in place; return label scheme, cases by cohort, and notes on their ratings."""
     shipped = Path(workflow.basedir) / "config"
     config.update(configuration.complete(config, configuration.read_yaml(shipped / "config.yaml")))
+    sources = ", ".join(map(str, workflow.configfiles))
     schema = configuration.read_yaml(shipped / "schema" / "config.schema.yaml")
     try:
         check_layout("results", workflow.basedir)
-        configuration.check_schema(config, schema, ", ".join(map(str, workflow.configfiles)))
+        configuration.check_schema(config, schema, sources)
         configuration.fill_defaults(config, schema)
         configuration.cross_check(config)
+        check_paths(config, schema, sources)
+        check_previous(config, "results")
         scheme = load_scheme(configuration.label_scheme_path(workflow.basedir, config))
         cohorts = config["cohorts"]
         found = {cohort: find_cases(cohort, cohorts[cohort], config["shards"], PHANTOMS) for cohort in cohorts}
@@ -93,14 +101,15 @@ def previous_metrics(wildcards):
     return sorted(map(str, Path(previous).glob(f"metrics/{wildcards.cohort}/*.parquet"))) if previous else []
 
 
-def code_of(*modules):
-    """Return the paths of modules of posttx: inputs of rules after training, so that an edit of them runs again."""
-    return [os.path.relpath(Path(workflow.basedir) / "workflow" / "scripts" / module) for module in modules]
+def code_of(script):
+    """Return the digest of what a script runs: a parameter of rules after training, so that an edit runs them again."""
+    return digest_of_code(SCRIPTS / script)
 
 
-def digest_of_code(*modules):
-    """Return a digest of what modules hold, for rules of so many jobs that each module as an input of each would be felt."""
-    return digest_of([sha256_of(path) for path in code_of(*modules)])
+def page_code_of(script):
+    """Return the same of a script that writes a page, which is made of templates, styles and texts, too."""
+    assets = (Path(workflow.basedir) / "workflow" / "report").rglob("*")
+    return digest_of_code(SCRIPTS / script, [path for path in assets if path.is_file() and path.suffix != ".rst"])
 
 
 def one_of(names):

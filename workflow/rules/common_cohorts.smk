@@ -53,6 +53,11 @@ def audits_of_shards(table):
     ]
 
 
+def gates():
+    """Return the audit's gate; none where no cohort has images or references."""
+    return ["<results>/audit/gate.json"] if IMAGE_COHORTS else []
+
+
 def phantom_settings(wildcards):
     """Return seed and voxel edge of a phantom cohort."""
     phantom = config["cohorts"][wildcards.cohort]["phantom"]

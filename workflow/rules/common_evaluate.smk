@@ -61,6 +61,11 @@ def cohort_table_of(wildcards):
     return "<results>/cohorts/{cohort}.parquet" if CASES[wildcards.cohort] else []
 
 
+def gate_of(wildcards):
+    """Return the audit's gate, for order alone; none for a cohort that is known by counts alone."""
+    return ancient("<results>/audit/gate.json") if CASES[wildcards.cohort] else []
+
+
 def scored_shards_of(wildcards):
     """Return the lists of scored cases of all shards of a cohort."""
     return [f"<results>/scored/{wildcards.cohort}/{shard}.tsv" for shard in shards_of(wildcards.cohort)]

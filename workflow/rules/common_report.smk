@@ -45,7 +45,7 @@ def report_inputs(wildcards):
     if IMAGE_COHORTS:
         paths += [f"<results>/audit/{name}.parquet" for name in ("intensity", "labels", "findings")]
         paths += [f"<results>/figures/cohorts/{name}.svg" for name in ("intensities", "class_shares", "presence")]
-        paths.append(ancient("<results>/report/audit.html"))
+        paths += ["<results>/audit/gate.json", "<results>/report/audit.html"]
     for cohort, model in scored:
         paths.append(f"<results>/tables/{cohort}/{model}/summary.parquet")
         paths.append(f"<results>/figures/{cohort}/{model}/dice.svg")

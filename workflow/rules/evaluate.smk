@@ -6,6 +6,7 @@ rule score_shard:
     input:
         cohort="<results>/cohorts/shards/{cohort}/{shard}.parquet",
         geometry=geometry_of,
+        gate=ancient("<results>/audit/gate.json"),
         predictions=predictions_of,
     output:
         scored="<results>/scored/{cohort}/{shard}.tsv",
@@ -21,19 +22,7 @@ rule score_shard:
         runtime="2h",
     params:
         settings=scoring_of,
-        code=digest_of_code(
-            "score_shard.py",
-            "posttx/scoring/components.py",
-            "posttx/scoring/evaluation.py",
-            "posttx/scoring/lesions.py",
-            "posttx/scoring/metrics.py",
-            "posttx/rows.py",
-            "posttx/schemas.py",
-            "posttx/scoring/scoring_schemes.py",
-            "posttx/scoring/sources.py",
-            "posttx/scoring/shapes.py",
-            "posttx/scoring/surfaces.py",
-        ),
+        code=code_of("score_shard.py"),
     message:
         "Scoring shard {wildcards.shard} of {wildcards.cohort}."
     script:
@@ -45,7 +34,6 @@ rule gather_metrics:
     input:
         cohort="<results>/cohorts/{cohort}.parquet",
         scored=scored_shards_of,
-        code=code_of("gather_metrics.py", "posttx/schemas.py", "posttx/scoring/sources.py", "posttx/shard_files.py"),
     output:
         metrics="<results>/metrics/{cohort}/{model}.parquet",
         lesions="<results>/lesions/{cohort}/{model}.parquet",
@@ -67,6 +55,7 @@ rule gather_metrics:
         regions=SCHEME.scoring(),
         folder=foreign_folder_of,
         uncertainty=uncertainty_folder,
+        code=code_of("gather_metrics.py"),
     message:
         "Gathering the scores of {wildcards.model} on {wildcards.cohort}."
     script:
@@ -78,13 +67,7 @@ rule import_counts:
     input:
         counts=lookup("models/{model}/counts/{cohort}", within=config),
         cohort=cohort_table_of,
-        code=code_of(
-            "import_counts.py",
-            "posttx/scoring/counts.py",
-            "posttx/scoring/metrics.py",
-            "posttx/rows.py",
-            "posttx/schemas.py",
-        ),
+        gate=gate_of,
     output:
         metrics="<results>/metrics/{cohort}/{model}.parquet",
         lesions="<results>/lesions/{cohort}/{model}.parquet",
@@ -104,6 +87,7 @@ rule import_counts:
         runtime="10m",
     params:
         settings=counts_settings(),
+        code=code_of("import_counts.py"),
     message:
         "Importing the counts of {wildcards.model} on {wildcards.cohort}."
     script:

@@ -6,12 +6,6 @@ rule draw_cohorts:
     input:
         intensity="<results>/audit/intensity.parquet",
         labels="<results>/audit/labels.parquet",
-        code=code_of(
-            "draw_cohorts.py",
-            "posttx/reporting/figures_cohort.py",
-            "posttx/reporting/style.py",
-            "posttx/reporting/palettes.py",
-        ),
     output:
         intensities=report(
             "<results>/figures/cohorts/intensities.svg",
@@ -43,6 +37,7 @@ rule draw_cohorts:
         runtime="15m",
     params:
         colors=REGION_COLORS,
+        code=code_of("draw_cohorts.py"),
     message:
         "Drawing the figures of the data."
     script:
@@ -54,12 +49,6 @@ rule draw_training:
     input:
         checkpoints=fold_files("checkpoint_final.pth"),
         plans=plans_of,
-        code=code_of(
-            "draw_training.py",
-            "posttx/reporting/figures_training.py",
-            "posttx/reporting/style.py",
-            "posttx/reporting/palettes.py",
-        ),
     output:
         curves=report(
             "<results>/figures/training/{model}/curves.svg",
@@ -85,6 +74,7 @@ rule draw_training:
         runtime="15m",
     params:
         configuration=configuration_of,
+        code=code_of("draw_training.py"),
     message:
         "Drawing the training of {wildcards.model}."
     script:
@@ -99,15 +89,6 @@ rule draw_cases:
         best="<results>/tables/{cohort}/{model}/best_cases.parquet",
         lesions="<results>/lesions/{cohort}/{model}.parquet",
         predictions=prediction_lists,
-        code=code_of(
-            "draw_cases.py",
-            "posttx/reporting/case_pictures.py",
-            "posttx/reporting/case_volumes.py",
-            "posttx/scoring/sources.py",
-            "posttx/reporting/viewer.py",
-            "posttx/reporting/palettes.py",
-            "posttx/reporting/style.py",
-        ),
     output:
         cases=directory("<results>/figures/{cohort}/{model}/cases"),
         viewer=directory("<results>/report/viewer/{cohort}/{model}"),
@@ -140,6 +121,7 @@ rule draw_cases:
         folder=prediction_folder,
         cases=lookup("report/extreme_cases", within=config),
         further=lookup("report/cases", within=config),
+        code=code_of("draw_cases.py"),
     message:
         "Drawing the worst and best cases of {wildcards.model} on {wildcards.cohort}."
     script:

@@ -8,15 +8,6 @@ rule draw_model:
         inter_class="<results>/tables/{cohort}/{model}/inter_class.parquet",
         lesions="<results>/lesions/{cohort}/{model}.parquet",
         confusion=confusion_of,
-        code=code_of(
-            "draw_model.py",
-            "posttx/reporting/figures_cases.py",
-            "posttx/reporting/figures_model.py",
-            "posttx/reporting/figures_training.py",
-            "posttx/conventions.py",
-            "posttx/reporting/style.py",
-            "posttx/reporting/palettes.py",
-        ),
     output:
         dice=report(
             "<results>/figures/{cohort}/{model}/dice.svg",
@@ -79,6 +70,7 @@ rule draw_model:
     params:
         colors=REGION_COLORS,
         names=LABEL_NAMES,
+        code=code_of("draw_model.py"),
     message:
         "Drawing {wildcards.model} on {wildcards.cohort}."
     script:

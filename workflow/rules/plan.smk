@@ -64,7 +64,6 @@ rule describe_splits:
     input:
         table="<results>/tables/splits.parquet",
         splits="<preprocessed>/splits_final.json",
-        code=code_of("describe_splits.py", "posttx/networks/splits.py"),
     output:
         multiext("<results>/tables/folds", ".parquet", ".csv"),
         "<results>/tables/splits.csv",
@@ -79,6 +78,7 @@ rule describe_splits:
         runtime=10,
     params:
         folder=subpath(output[0], parent=True),
+        code=code_of("describe_splits.py"),
     message:
         "Comparing the folds with nnU-Net's default split."
     script:

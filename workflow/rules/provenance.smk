@@ -20,6 +20,10 @@ rule write_provenance:
     resources:
         mem_mb=1_000,
         runtime=10,
+    params:
+        # What is recorded of the configuration must be today's, also where no score changes.
+        config=digest_of(recorded(config)),
+        code=code_of("write_provenance.py"),
     message:
         "Recording what made the results."
     script:

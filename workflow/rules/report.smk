@@ -5,41 +5,6 @@ rule write_report:
     """Write the report: one page with every table and figure, which opens from disk with no network."""
     input:
         shown=report_inputs,
-        code=code_of(
-            "write_report.py",
-            "posttx/reporting/report.py",
-            "posttx/reporting/report_cases.py",
-            "posttx/reporting/report_data.py",
-            "posttx/reporting/report_parts.py",
-            "posttx/reporting/report_splits.py",
-            "posttx/reporting/report_tables.py",
-            "posttx/analysis/comparison.py",
-            "posttx/analysis/conclusions.py",
-            "posttx/analysis/interpretation.py",
-            "posttx/analysis/interpretation_rules.py",
-            "posttx/analysis/tables.py",
-            "posttx/conventions.py",
-            "posttx/reporting/figures_training.py",
-            "posttx/reporting/methods.py",
-            "posttx/reporting/pages.py",
-            "posttx/reporting/palettes.py",
-            "posttx/reporting/style.py",
-            "posttx/scoring/scores.py",
-            "../report/index.html.j2",
-            "../report/macros.html.j2",
-            "../report/splits.html.j2",
-            "../report/page.js",
-            "../report/style.css",
-            "../report/references.bib",
-            "../report/texts.yaml",
-            "../report/vendor/datatables/dataTables.dataTables.min.css",
-            "../report/vendor/datatables/dataTables.min.js",
-            "../report/vendor/niivue/niivue.umd.js",
-            "../report/viewer.css",
-            "../report/viewer.html.j2",
-            "../report/viewer.js",
-            "posttx/reporting/viewer.py",
-        ),
     output:
         page="<results>/report/index.html",
         viewer="<results>/report/viewer/index.html",
@@ -57,6 +22,7 @@ rule write_report:
     params:
         results=subpath(output.page, ancestor=2),
         settings=report_settings(),
+        code=page_code_of("write_report.py"),
     message:
         "Writing the report."
     script:
@@ -68,16 +34,6 @@ rule bundle_report:
     input:
         page=rules.write_report.output.page,
         viewer=rules.write_report.output.viewer,
-        code=code_of("bundle_report.py", "posttx/reporting/bundle.py"),
-    output:
-        # Snakemake calls the page in the zip after its folder: index.html, as the viewer's way back expects
-        report(
-            directory("<results>/bundle/index"),
-            htmlindex="index.html",
-            caption="../report/page.rst",
-            category="0 Report",
-            labels={"page": "report"},
-        ),
     log:
         "<logs>/bundle_report.log",
     benchmark:
@@ -90,6 +46,7 @@ rule bundle_report:
         runtime="15m",
     params:
         results=subpath(input.page, ancestor=2),
+        code=code_of("bundle_report.py"),
     message:
         "Gathering the report and what it links to."
     script:

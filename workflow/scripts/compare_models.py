@@ -40,10 +40,11 @@ def write_comparison(
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
+    settings = {key: value for key, value in snakemake.params.items() if key != "code"}
     write_comparison(
         snakemake.input.metrics,
         snakemake.input.get("previous", []),
         snakemake.output.parquet,
         snakemake.output.csv,
-        **dict(snakemake.params.items()),
+        **settings,
     )

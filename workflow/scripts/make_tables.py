@@ -39,4 +39,5 @@ def write_tables(
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
-    write_tables(snakemake.input.metrics, **dict(snakemake.params.items()))
+    settings = {key: value for key, value in snakemake.params.items() if key != "code"}
+    write_tables(snakemake.input.metrics, **settings)

@@ -71,10 +71,14 @@ class LabelScheme:
 
 
 def load_scheme(path: str | Path) -> LabelScheme:
-    """Read a label scheme file (``config/labels/<name>.yaml``) and check that its parts fit together."""
+    """Read a label scheme file (``config/labels/<name>.yaml``) and check that its parts fit together.
+
+    One that is not there is an error that names those of its folder and of the working directory.
+    """
     path = Path(path)
     if not is_file(path):
-        known = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml"))) or "none"
+        folders = {path.parent, Path(*path.parent.parts[-2:])}
+        known = ", ".join(sorted({other.stem for folder in folders for other in folder.glob("*.yaml")})) or "none"
         raise PostTxError(
             f"there is no label scheme {path.stem!r}", remedy=f"Set `labels` to one of: {known}", file=path
         )

@@ -36,10 +36,10 @@ PACKAGES = (
 def provenance(config: Mapping[str, Any], repository: str | Path) -> dict[str, Any]:
     """Return a JSON-able record of software, code, configuration, hardware and seeds of this run.
 
-    ``config`` is the configuration as used; its digest leaves out ``report``, whose changes alter no result.
+    ``config`` is the configuration as used, of which ``recorded`` is kept and digested.
     Whatever cannot be found out (no git, no GPU) is null.
     """
-    used = {key: value for key, value in config.items() if key != "report"}
+    used = recorded(config)
     return {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -51,6 +51,11 @@ def provenance(config: Mapping[str, Any], repository: str | Path) -> dict[str, A
         "seeds": _seeds(config),
         "hardware": hardware(),
     }
+
+
+def recorded(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration without ``report``, whose changes alter no result."""
+    return {key: value for key, value in config.items() if key != "report"}
 
 
 def hardware() -> dict[str, Any]:
