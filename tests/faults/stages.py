@@ -75,7 +75,7 @@ def gather_audits(results: Path, data: Path) -> None:
 def standardize(results: Path, data: Path, workers: int = 1) -> None:
     geometry = results / "audit/shards" / COHORT_NAME / SHARD / "geometry.parquet"
     transforms = results / "standardized" / COHORT_NAME / SHARD / "transforms.parquet"
-    standardize_shard(_cohort(results), geometry, transforms, COHORT_NAME, SHARD, SETTINGS, workers)
+    standardize_shard(_cohort(results), geometry, transforms, COHORT_NAME, SHARD, SETTINGS, SCHEME.values, workers)
 
 
 def score(results: Path, data: Path, workers: int = 1) -> None:

@@ -36,7 +36,7 @@ def standardized(audited, folder, decision=None, **settings):
     write_table(geometry.assign(decision=decision or geometry["decision"]), GEOMETRY, folder / "geometry.parquet")
     transforms = folder / "standardized" / "transforms.parquet"
     tables = audited / "cohort.parquet", folder / "geometry.parquet"
-    standardize_shard(*tables, transforms, "real", "000", settings, workers=2)
+    standardize_shard(*tables, transforms, "real", "000", settings, (1, 2, 3, 4), workers=2)
     cohort = read_table(audited / "cohort.parquet", COHORT).set_index("case")
     return cohort, read_table(transforms, TRANSFORMS).set_index("case", drop=False)
 

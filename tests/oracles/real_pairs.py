@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from posttx.label_maps import REFERENCE, label_array
 from posttx.nifti import read_volume
-from posttx.scoring.sources import label_array
 
 CASES = ("BraTS-SSA-00002-000", "BraTS-SSA-00230-000")
 MODELS = ("nnunet", "segresnet")
@@ -26,5 +26,5 @@ def prediction_path(shared: Path, model: str, case: str) -> Path:
 
 def real_pair(shared: Path, model: str, case: str) -> tuple[np.ndarray, np.ndarray]:
     paths = reference_path(shared, case), prediction_path(shared, model, case)
-    reference, prediction = (label_array(read_volume(path), [1, 2, 3, 4], case) for path in paths)
+    reference, prediction = (label_array(read_volume(path), [1, 2, 3, 4], REFERENCE, case)[0] for path in paths)
     return reference, prediction

@@ -135,9 +135,9 @@ def _(_path, _patch):
     return refusal(load_scheme, ROOT / "config/labels/mine.yaml")
 
 
-@kind("label scheme with gaps", "configuration", NOTHING_BEGUN)
+@kind("label scheme with label 0", "configuration", NOTHING_BEGUN)
 def _(path, _patch):
-    (path / "mine.yaml").write_text("name: x\nlabels:\n  1: {name: a}\n  3: {name: b}\n")
+    (path / "mine.yaml").write_text("name: x\nlabels:\n  0: {name: a}\n  1: {name: b}\n")
     return refusal(load_scheme, path / "mine.yaml")
 
 

@@ -159,14 +159,15 @@ def test_the_published_scheme_has_the_published_names():
 
 
 def test_an_unknown_scheme_is_refused_with_the_known_ones():
-    with pytest.raises(PostTxError, match="Set `labels` to one of: brats2024, published"):
+    with pytest.raises(PostTxError, match="Set `labels` to one of: brats2021, brats2024, published"):
         load_scheme(ROOT / "config/labels/brats1999.yaml")
 
 
 @pytest.mark.parametrize(
     ("labels", "regions", "message"),
     [
-        ({1: "A", 3: "B"}, {}, "without gaps"),
+        ({0: "A", 3: "B"}, {}, "from 1 to 255"),
+        ({1: "A", 256: "B"}, {}, "from 1 to 255"),
         ({1: "A", 2: "A"}, {}, "unique"),
         ({1: "A", 2: "B"}, {"C": [1, 5]}, "integers that no label has"),
     ],

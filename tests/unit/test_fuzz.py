@@ -117,7 +117,7 @@ def ingest(files: dict[str, Path], folder: Path, geometry: str = "fail") -> tupl
     audit = audit_case(AuditTask("c", CASE, CASE[:-4], "train", paths, NAMES, geometry))
     checked(findings_table(audit.findings), FINDINGS)
     decision = audit.geometry[0]["decision"] if audit.geometry else "agree"
-    row = kept(standardize_case, Job(CASE, paths, decision, "t1c", folder / "standardized", Settings()))
+    row = kept(standardize_case, Job(CASE, paths, decision, "t1c", folder / "standardized", Settings(), (1, 2, 3, 4)))
     item = CaseItem(CASE, CASE[:-4], 100, {"m": files["prediction"]}, {}, files["seg"], files["t1n"], decision)
     return row, kept(score_case, item, SCORING, Target(folder, "c", "000"))
 

@@ -62,7 +62,7 @@ def test_the_type_of_the_file_does_not_change_the_content():
         (2**40, np.int64, "LAB001"),
         (2**63, np.uint64, "LAB001"),
         (1e300, np.float64, "LAB001"),
-        (0.9999, np.float32, "LAB002"),
+        (0.9999, np.float32, "LAB008"),
         (1.5, np.float64, "LAB002"),
         (np.nan, np.float32, "LAB003"),
         (np.inf, np.float32, "LAB003"),
@@ -75,10 +75,11 @@ def test_strange_values(value, dtype, code):
 
 
 def test_an_interpolated_reference_is_rounded_and_told():
-    reference, found = read(labels(np.float32) * np.float32(0.9999))
+    reference, found = read(labels(np.float32) * np.float32(0.99))
     assert reference.counts == {1: 8, 2: 56}
-    assert [finding.code for finding in found] == ["LAB002"]
-    assert "0.9999" in found[0].message
+    assert [finding.code for finding in found] == ["LAB002", "LAB008"]
+    assert "1.98" in found[0].message
+    assert "0.99" in found[1].message
 
 
 def test_an_image_in_place_of_a_reference_ends_in_one_short_message():

@@ -291,6 +291,63 @@ BROKEN_HEADERS = {
 }
 
 
+def qform(pixdim=(1, 1, 1, 1), turn=(0, 0, 1)):
+    """Return a change to a header that leaves it a qform alone: a half turn about z, at first, with these fields."""
+
+    def change(block):
+        block["sform_code"], block["qform_code"] = 0, 1
+        block["pixdim"][..., :4] = pixdim
+        for name, value in zip(("quatern_b", "quatern_c", "quatern_d"), turn, strict=True):
+            block[name] = value
+
+    return change
+
+
+HALF_TURN = np.diag([-1.0, -1, 1])
+MENDED_QFORMS = {
+    "negative edges": (qform(pixdim=(1, -1, -1, -1)), HALF_TURN, "negative voxel edges"),
+    "qfac 0": (qform(pixdim=(0, 1, 1, 1)), HALF_TURN, "qfac of 0"),
+    "qfac -0.5": (qform(pixdim=(-0.5, 1, 1, 1)), HALF_TURN * [1, 1, -1], "qfac of -0.5"),
+    "four digits": (
+        qform(turn=(0, 0.7072, 0.7072)),
+        np.array([[-1, 0, 0], [0, 0, 1], [0, 1, 0]]),
+        "of length 1.000132",
+    ),
+    "longer by 0.0009": (qform(turn=(0, 0, 1.0009)), HALF_TURN, "of length 1.0009"),
+}
+
+
+@pytest.mark.parametrize(("change", "rotation", "told"), MENDED_QFORMS.values(), ids=MENDED_QFORMS)
+def test_a_qform_that_breaks_the_rules_is_read_as_what_it_means(tmp_path, change, rotation, told):
+    path = saved(tmp_path, nifti_bytes(change=change))
+    volume = read_volume(path)
+    np.testing.assert_allclose(volume.affine[:3, :3], rotation, atol=1e-6)
+    np.testing.assert_array_equal(read_header(path).get_best_affine(), volume.affine)
+    assert [code for code, _ in volume.remarks] == ["FIL009"]
+    assert told in volume.remarks[0][1]
+
+
+def test_a_quaternion_that_is_longer_by_more_is_refused(tmp_path):
+    assert code_of(saved(tmp_path, nifti_bytes(change=qform(turn=(0, 0, 1.0011))))) == "GEO007"
+
+
+def test_nothing_is_said_of_a_header_that_keeps_the_rules_or_whose_qform_is_not_set(tmp_path):
+    def unset(block):
+        block["qform_code"], block["pixdim"][..., 0] = 0, 0
+
+    for change in (None, unset, qform(), qform(turn=(0, 0, np.nextafter(np.float32(1), np.float32(2))))):
+        assert read_volume(saved(tmp_path, nifti_bytes(change=change))).remarks == ()
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.nii.gz", GOOD), ("a.nii", gzip.compress(GOOD))])
+def test_the_content_says_whether_a_file_is_compressed(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    volume = read_volume(tmp_path / name)
+    np.testing.assert_array_equal(volume.data, read_volume(saved(tmp_path, GOOD, "b.nii")).data)
+    assert read_header(tmp_path / name).get_data_shape() == (20, 20, 20)
+    assert [code for code, _ in volume.remarks] == ["FIL008"]
+
+
 @pytest.mark.parametrize(("change", "code"), BROKEN_HEADERS.values(), ids=BROKEN_HEADERS)
 def test_a_broken_header_is_refused_with_its_code(tmp_path, change, code):
     assert code_of(saved(tmp_path, nifti_bytes(change=change))) == code
@@ -312,7 +369,6 @@ GZIP_HEADER = gzip.compress(b"")[:10]
 BROKEN_FILES = {
     "empty": (b"", "FIL003"),
     "text": (b"patient;date\n" * 100, "FIL003"),
-    "raw under the name of gzip": (GOOD, "FIL003"),
     "gzip header only": (gzip.compress(GOOD)[:10], "FIL004"),
     "gzip cut in the header": (gzip.compress(GOOD)[:60], "FIL004"),
     "gzip of noise": (GZIP_HEADER + np.random.default_rng(0).bytes(500), "FIL004"),
@@ -340,8 +396,14 @@ def test_a_broken_file_is_refused_with_its_code(tmp_path, content, code):
 
 @pytest.mark.parametrize(
     ("content", "code"),
-    [(GOOD[:-1], "FIL004"), (GOOD + b"x", "FIL004"), (GOOD[:351], "FIL004"), (gzip.compress(GOOD), "FIL003")],
-    ids=["cut", "longer", "header only", "gzip under the name of raw"],
+    [
+        (GOOD[:-1], "FIL004"),
+        (GOOD + b"x", "FIL004"),
+        (GOOD[:351], "FIL004"),
+        (gzip.compress(GOOD)[:-9], "FIL004"),
+        (gzip.compress(gzip.compress(GOOD)), "FIL003"),
+    ],
+    ids=["cut", "longer", "header only", "torn gzip under the name of raw", "compressed twice"],
 )
 def test_a_broken_uncompressed_file_is_refused_with_its_code(tmp_path, content, code):
     (tmp_path / "a.nii").write_bytes(content)

@@ -102,7 +102,14 @@ def shard(model: Path, tmp_path: Path) -> Path:
         standard = Grid(volume.data.shape, volume.affine)
         original = standard_grid(standard, "PSR", 1.0) if case == NEW else standard
         rows.append(
-            {"case": case, "cohort": "additional", "shard": "000", "form_code": 4, **grid_columns(original, standard)}
+            {
+                "case": case,
+                "cohort": "additional",
+                "shard": "000",
+                "form_code": 4,
+                "labels": "1,2,3,4",
+                **grid_columns(original, standard),
+            }
         )
     pd.DataFrame(rows).to_parquet(folder / "transforms.parquet")
     return folder / "transforms.parquet"
@@ -371,7 +378,8 @@ def test_image_smaller_than_the_patch(model: Path) -> None:
 
 
 def test_restore_takes_each_case_from_the_fold_that_held_it_out(shard: Path, tmp_path: Path) -> None:
-    rows = pd.read_parquet(shard)
+    rows = pd.read_parquet(shard).assign(labels="1,4")
+    rows.to_parquet(shard)
     summaries = []
     for fold in range(2):
         folder = tmp_path / f"fold_{fold}" / "validation"
@@ -382,7 +390,7 @@ def test_restore_takes_each_case_from_the_fold_that_held_it_out(shard: Path, tmp
     pd.DataFrame({"case": rows["case"], "fold": [1, 0]}).to_parquet(tmp_path / "splits.parquet")
     out = tmp_path / "out" / "_cases.tsv"
     restore_shard.restore_shard(shard, tmp_path / "splits.parquet", summaries, out, 1)
-    assert np.all(read_volume(out.parent / f"{tiny.CASES[0]}.nii.gz").data == 2)
+    assert np.all(read_volume(out.parent / f"{tiny.CASES[0]}.nii.gz").data == 4)  # the second label of the scheme
     restored = read_volume(out.parent / f"{NEW}.nii.gz")
     assert np.all(restored.data == 1)
     assert restored.orientation == "PSR"

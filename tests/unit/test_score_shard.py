@@ -214,7 +214,7 @@ def test_two_spoilt_cases_are_named_together(cohort):
 
 def test_a_bad_reference_fails_its_case_for_all_models(cohort):
     cohort.write(f"references/{CASES[0]}.nii.gz", labels(0) + np.uint8(9))
-    with pytest.raises(CasesFailedError, match="EVA003"):
+    with pytest.raises(CasesFailedError, match="LAB001"):
         cohort.score()
     assert set(cohort.table("two")["case"]) == set(CASES[1:])
 

@@ -17,7 +17,6 @@ from posttx.scoring.sources import (
     axis_map,
     find_predictions,
     grid_of,
-    label_array,
 )
 
 CASES = ["BraTS-GLI-00001-100", "BraTS-GLI-00001-101"]
@@ -70,38 +69,6 @@ def test_a_case_whose_own_id_ends_in_seg_is_itself(tmp_path):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(PostTxError, match=r"EVA001.*does not exist"):
         find_predictions(tmp_path / "no", CASES)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.float32, np.float64])
-def test_whole_numbers_of_any_type_are_labels(tmp_path, dtype):
-    data = np.arange(210).reshape(SHAPE).astype(dtype) % 5
-    write_volume(tmp_path / "a.nii.gz", data, LAS)
-    labels = label_array(read_volume(tmp_path / "a.nii.gz"), [1, 2, 3, 4])
-    assert labels.dtype == np.uint8
-    np.testing.assert_array_equal(labels, data)
-
-
-@pytest.mark.parametrize(
-    ("value", "dtype", "code"),
-    [
-        (7, np.uint8, "EVA003"),
-        (300, np.int16, "EVA003"),
-        (-1, np.int16, "EVA003"),
-        (260, np.float32, "EVA003"),
-        (0.5, np.float32, "EVA004"),
-        (np.nan, np.float64, "EVA004"),
-        (np.inf, np.float64, "EVA004"),
-    ],
-)
-def test_anything_else_is_refused_with_case_file_and_value(tmp_path, value, dtype, code):
-    data = np.zeros(SHAPE, dtype)
-    data[1, 2, 3] = value
-    write_volume(tmp_path / "a.nii.gz", data, LAS)
-    with pytest.raises(PostTxError) as raised:
-        label_array(read_volume(tmp_path / "a.nii.gz"), [1, 2, 3, 4], "case-1")
-    assert (raised.value.code, raised.value.case) == (code, "case-1")
-    assert raised.value.file.endswith("a.nii.gz")
-    assert f"{value:g}" in raised.value.problem
 
 
 @pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))

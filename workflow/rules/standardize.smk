@@ -20,6 +20,7 @@ rule state_standard:
         settings=lookup("standardize", within=config),
         # The shards' tables of the audit are ancient: what can change its decision must stand here.
         geometry=lookup("audit/geometry", within=config),
+        labels=SCHEME.values,
         version=versions.STANDARDIZE,
     message:
         "Stating what all cases are standardised to."
@@ -49,6 +50,7 @@ rule standardize_shard:
         runtime="2h",
     params:
         settings=lookup("standardize", within=config),
+        labels=SCHEME.values,
     message:
         "Standardising shard {wildcards.shard} of cohort {wildcards.cohort}."
     script:

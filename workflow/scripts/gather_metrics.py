@@ -1,5 +1,6 @@
 """Gather the scores of all cases of a cohort by one model, and assert that none is missing."""
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,11 +11,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from posttx.auditing.findings import Finding, findings_table
 from posttx.errors import PostTxError
 from posttx.files import torn_table
 from posttx.logs import configure_logging
 from posttx.schemas import COHORT, FINDINGS, read_table, write_table
-from posttx.scoring.evaluation import SCHEMAS
+from posttx.scoring.evaluation import REMARKS, SCHEMAS
 from posttx.scoring.sources import find_predictions
 from posttx.shard_files import DISAGREEMENT
 
@@ -73,22 +75,23 @@ def check_rows(table: pd.DataFrame, cases: Sequence[str], regions: Sequence[str]
     )
 
 
-def unknown_predictions(folder: str | Path, cohort: str, model: str, cases: Sequence[str]) -> pd.DataFrame:
-    """Return a warning per prediction file of a case that the cohort does not have, as rows of the findings table."""
-    rows = []
+def unknown_predictions(folder: str | Path, cohort: str, model: str, cases: Sequence[str]) -> list[Finding]:
+    """Return a warning per prediction file of a case that the cohort does not have."""
+    found = []
     for path in find_predictions(folder, set(cases)).unknown:
         message = f"model {model}: {path} is the prediction of no case of the cohort; it is not scored"
         logger.warning("%s", message)
-        rows.append(
-            {
-                "severity": "warning",
-                "code": "EVA009",
-                "cohort": cohort,
-                "message": message,
-                "remedy": "Remove the file, or add the case to the cohort",
-            }
-        )
-    return pd.DataFrame(rows, columns=list(FINDINGS.columns))
+        found.append(Finding("EVA009", cohort, message))
+    return found
+
+
+def remarks_on_predictions(files: Mapping[str, Path], cohort: str, model: str) -> list[Finding]:
+    """Return what the scores of each case (case -> its file of metrics) note about its prediction, as findings."""
+    found = []
+    for case, path in files.items():
+        noted = (pq.read_schema(path).metadata or {}).get(REMARKS.encode(), b"[]")
+        found += [Finding(code, cohort, f"model {model}: {text}", case) for code, text in json.loads(noted)]
+    return found
 
 
 def with_disagreement(metrics: pd.DataFrame, people: pd.DataFrame, uncertainty: str | Path) -> pd.DataFrame:
@@ -116,7 +119,9 @@ def gather_metrics(
     folder: str | Path | None = None,
     uncertainty: str | Path = "",
 ) -> None:
-    """Write metrics, lesions, confusion (all cases) and findings (predictions of unknown cases in ``folder``).
+    """Write metrics, lesions, confusion (all cases) and findings.
+
+    Findings are the predictions of unknown cases in ``folder`` and what is odd about those of known ones.
 
     Where the folds' disagreement was written (``uncertainty``), it becomes a column of the metrics.
     """
@@ -131,9 +136,11 @@ def gather_metrics(
             table = with_disagreement(table, people, uncertainty) if uncertainty else table
         write_table(table, schema, outputs[name], **metadata)
         logger.info("%s: %d rows of %d cases", name, len(table), len(cases))
-    findings = unknown_predictions(folder, cohort, model, cases) if folder else None
-    empty = pd.DataFrame(columns=list(FINDINGS.columns))
-    write_table(empty if findings is None else findings, FINDINGS, outputs["findings"])
+    shards = zip(cases, people["shard"], strict=True)
+    scored = {case: Path(outputs["metrics"]).with_suffix("") / shard / f"{case}.parquet" for case, shard in shards}
+    found = unknown_predictions(folder, cohort, model, cases) if folder else []
+    found += remarks_on_predictions(scored, cohort, model)
+    write_table(findings_table(found), FINDINGS, outputs["findings"])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from posttx.errors import PostTxError
 from posttx.files import read_parquet
 from posttx.grid import restore_labels
+from posttx.label_maps import of_scheme, scheme_of_row
 from posttx.logs import configure_logging
 from posttx.networks.nnunet import FILE_ENDING
 from posttx.nifti import read_volume, write_volume
@@ -39,7 +40,7 @@ def restore_shard(
 
 def _restore(folder: Path, item: tuple[dict[str, Any], Path]) -> None:
     row, source = item
-    restored, affine = restore_labels(read_volume(source).data, row)
+    restored, affine = restore_labels(of_scheme(read_volume(source).data, scheme_of_row(row)), row)
     write_volume(folder / f"{row['case']}{FILE_ENDING}", restored, affine, int(row["form_code"]))
 
 

@@ -1,6 +1,6 @@
 """Bring the cases of a shard to one orientation, voxel size and intensity range, and record how to come back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +24,17 @@ def standardize_shard(
     cohort: str,
     shard: str,
     settings: Mapping[str, Any],
+    labels: Sequence[int],
     workers: int = 1,
 ) -> None:
     """Write ``images/<case>_000N.nii.gz`` and ``labels/<case>.nii.gz`` beside ``transforms``, which is written last.
 
-    Each file appears whole or not at all; files of cases that left the shard are deleted. Every case is tried, then
-    one error names all that failed.
+    ``labels`` are the label scheme's integers. Each file appears whole or not at all; files of cases that left the
+    shard are deleted. Every case is tried, then one error names all that failed.
     """
     folder = Path(transforms).parent
     chosen = settings_from(settings)
-    jobs = jobs_of(read_table(cohort_table, COHORT), read_table(geometry, GEOMETRY), shard, folder, chosen)
+    jobs = jobs_of(read_table(cohort_table, COHORT), read_table(geometry, GEOMETRY), shard, folder, chosen, labels)
     written = _files_of(jobs, len(MODALITIES) + len(chosen.extra_channels))
     _delete_others(folder, written)
     done = map_cases(standardize_case, jobs, workers, verb="standardized")
@@ -43,7 +44,7 @@ def standardize_shard(
 
 
 def jobs_of(
-    cohort: pd.DataFrame, geometry: pd.DataFrame, shard: str, folder: Path, settings: Settings
+    cohort: pd.DataFrame, geometry: pd.DataFrame, shard: str, folder: Path, settings: Settings, labels: Sequence[int]
 ) -> dict[str, Job]:
     """Return case -> job of a shard; one that the audit decided nothing about has no contradiction."""
     decided = {row["case"]: row for row in geometry.to_dict("records")}
@@ -52,7 +53,7 @@ def jobs_of(
         case, files = row["case"], {name: row[name] for name in IMAGE_COLUMNS if isinstance(row[name], str)}
         reading = decided.get(case, {"decision": "agree", "grid_file": LEADER})
         leader = reading["grid_file"] if reading["grid_file"] in MODALITIES else LEADER
-        jobs[case] = Job(case, files, reading["decision"], leader, folder, settings)
+        jobs[case] = Job(case, files, reading["decision"], leader, folder, settings, tuple(labels))
     return jobs
 
 
@@ -72,5 +73,5 @@ if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     standardize_shard(
         snakemake.input.cohort, snakemake.input.geometry, snakemake.output.transforms, snakemake.wildcards.cohort,
-        snakemake.wildcards.shard, snakemake.params.settings, snakemake.threads,
+        snakemake.wildcards.shard, snakemake.params.settings, snakemake.params.labels, snakemake.threads,
     )  # fmt: skip

@@ -212,7 +212,7 @@ def grids_of_row(row: Mapping[str, Any]) -> tuple[Grid, Grid]:
 
 
 def restore_labels(label_map: np.ndarray, row: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Return a label map of a case's standard grid on its original grid, and that grid's affine.
+    """Return a label map (or counts per voxel) of a case's standard grid on its original grid, and that grid's affine.
 
     ``row`` is the case's row of ``transforms.parquet``. The result is identical to what was standardised where no
     resampling was needed. A map of another shape than the row's standard grid raises an error.

@@ -89,11 +89,11 @@ def load_scheme(path: str | Path) -> LabelScheme:
 
 
 def scheme_from(content: dict[str, Any], path: str | Path = "") -> LabelScheme:
-    """Build a scheme from the parsed file; integers must be 1..n without gaps, as nnU-Net trains them, names unique."""
+    """Build a scheme from the parsed file; integers are 1..255, with gaps or without, names unique."""
     entries, composed = content["labels"], content.get("regions") or {}
     values = sorted(entries)
-    if not values or not _whole_numbers(values) or values != list(range(1, len(values) + 1)) or len(values) > MOST:
-        raise _refused(f"labels must be the integers 1..n without gaps, at most {MOST}, not {repr(values)}", path)
+    if not values or not _whole_numbers(values) or not 1 <= values[0] <= values[-1] <= MOST:
+        raise _refused(f"labels must be integers from 1 to {MOST}, not {repr(values)}", path)
     names = [entry["name"] for _, entry in sorted(entries.items())] + list(composed)
     if len(set(names)) != len(names):
         raise _refused(f"label and region names must be unique, not {repr(names)}", path)

@@ -2,7 +2,8 @@
 
 Errors carry the audit's codes: FIL001 missing, FIL002 unreadable, FIL003 not NIfTI, FIL004 truncated, damaged or longer
 than promised, FIL005 not three-dimensional, FIL006 impossible shape, FIL007 voxels that are no plain numbers, GEO007
-impossible affine.
+impossible affine. What is read all the same is remarked upon: FIL008 a name that says another compression, FIL009 a
+qform against the standard.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from posttx.errors import PostTxError
 from posttx.files import replacing
+from posttx.qforms import mend_qform
 
 MAX_VOXELS = 1024**3
 # Header extensions are read past; a whole DICOM series in one would still fit.
@@ -50,7 +52,8 @@ DAMAGES: tuple[type[BaseException], ...] = (OSError, EOFError, zlib.error, isal_
 class Volume:
     """One image: ``data`` in array order (i, j, k), ``affine`` from voxel indices to mm in RAS+ world space.
 
-    ``extensions`` holds (code, bytes of content) of each header extension, never the content.
+    ``extensions`` holds (code, bytes of content) of each header extension, never the content; ``remarks`` holds
+    (finding code, message) of what is odd about the file and was read all the same.
     """
 
     data: np.ndarray
@@ -58,6 +61,7 @@ class Volume:
     header: nib.Nifti1Header
     path: Path
     extensions: tuple[tuple[int, int], ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -88,11 +92,12 @@ class Scratch:
 def read_header(path: str | Path) -> nib.Nifti1Header:
     """Read and check a NIfTI-1 or NIfTI-2 header (``.nii`` or ``.nii.gz``) without reading voxels.
 
-    Of a compressed file, a few kilobytes are decompressed.
+    Of a compressed file, a few kilobytes are decompressed. A qform that breaks the standard's rules, and whose meaning
+    is beyond doubt, comes back as what it means (``qforms.mend_qform``).
     """
     path = Path(path)
     with _file(path) as raw:
-        return _header_from(_unpacked(raw, path), path)
+        return _header_from(_unpacked(raw), path)[0]
 
 
 def read_volume(path: str | Path, scratch: Scratch | None = None) -> Volume:
@@ -106,14 +111,14 @@ def read_volume(path: str | Path, scratch: Scratch | None = None) -> Volume:
     """
     path = Path(path)
     with _file(path) as raw:
-        stream = _unpacked(raw, path)
-        header = _header_from(stream, path)
+        stream = _unpacked(raw)
+        header, mended = _header_from(stream, path)
         shape = _shape_3d(header, path)
         dtype = header.get_data_dtype()
         with _damages(path):
             extensions, begin = _skip_to_voxels(stream, header, path)
             promised = math.prod(shape) * dtype.itemsize
-            _check_size(path, promised)
+            _check_size(path, promised, compressed=stream is not raw)
             content = (scratch or Scratch()).bytes(begin + promised, begin)
             got, more = promised, b""
             if stream is raw or not _unpack_at_once(raw, content):
@@ -130,7 +135,8 @@ def read_volume(path: str | Path, scratch: Scratch | None = None) -> Volume:
     slope, intercept = header.get_slope_inter()
     if slope is not None and (slope, intercept) != (1.0, 0.0):
         data = data * float(slope) + float(intercept)
-    return Volume(data, header.get_best_affine(), header, path, extensions)
+    remarks = (*_misnamed(path, compressed=stream is not raw), *mended)
+    return Volume(data, header.get_best_affine(), header, path, extensions, remarks)
 
 
 def form_code(header: nib.Nifti1Header) -> int:
@@ -174,12 +180,14 @@ def pack_volume(path: Path, data: np.ndarray, affine: np.ndarray, code: int) -> 
             raw.write(content.data)
 
 
-def _unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
-    """Return a stream of a file's bytes, those of a ``.gz`` unpacked.
+def _unpacked(raw: BinaryIO) -> BinaryIO:
+    """Return a stream of a file's bytes, unpacked where they are gzip data, whatever its name: no header begins so.
 
     As ``igzip.open`` does, but for a copy less: voxels are decompressed to where they are wanted.
     """
-    if not path.name.endswith(".gz"):
+    compressed = raw.read(2) == GZIP_MAGIC
+    raw.seek(0)
+    if not compressed:
         return raw
     members = isal_zlib._GzipReader(raw, COMPRESSED_AT_ONCE)
     return io.BufferedReader(members)  # type: ignore[return-value, type-var]
@@ -236,7 +244,8 @@ def _file(path: Path) -> BinaryIO:
         ) from error
 
 
-def _header_from(stream: BinaryIO, path: Path) -> nib.Nifti1Header:
+def _header_from(stream: BinaryIO, path: Path) -> tuple[nib.Nifti1Header, tuple[tuple[str, str], ...]]:
+    """Return the checked header, its qform mended where that is safe, and what was mended."""
     header = _parsed(_header_block(stream, path), path)
     shape = header.get_data_shape()
     if not shape or min(shape) < 1 or math.prod(int(n) for n in shape) > MAX_VOXELS:
@@ -250,8 +259,17 @@ def _header_from(stream: BinaryIO, path: Path) -> nib.Nifti1Header:
             file=path,
             code="FIL007",
         )
+    mended = mend_qform(header)
     _check_affine(header, path)
-    return header
+    return header, tuple(("FIL009", f"the header holds {text}") for text in mended)
+
+
+def _misnamed(path: Path, compressed: bool) -> tuple[tuple[str, str], ...]:
+    """Return the remark on a file whose ending says another compression than its content has."""
+    if compressed == path.name.lower().endswith(".gz"):
+        return ()
+    told = "compressed, under a name without .gz" if compressed else "not compressed, under a name with .gz"
+    return (("FIL008", f"the file is {told}"),)
 
 
 def _header_block(stream: BinaryIO, path: Path) -> bytes:
@@ -261,9 +279,7 @@ def _header_block(stream: BinaryIO, path: Path) -> bytes:
         if len(block) == 348 and 540 in struct.unpack("<i", block[:4]) + struct.unpack(">i", block[:4]):
             block += stream.read(192)
     except DAMAGES as error:
-        with open(path, "rb") as raw:
-            compressed = raw.read(2) == GZIP_MAGIC
-        raise (_torn if compressed else _not_nifti)(path, _reason(error)) from error
+        raise _torn(path, _reason(error)) from error
     return block
 
 
@@ -271,7 +287,7 @@ def _parsed(block: bytes, path: Path) -> nib.Nifti1Header:
     if len(block) < 348:
         raise _not_nifti(path, f"only {len(block)} bytes" if block else "the file is empty")
     if block[:2] == GZIP_MAGIC:
-        raise _not_nifti(path, "gzip data under a name without .gz: rename it to .nii.gz")
+        raise _not_nifti(path, "it was compressed twice: decompress it once")
     kind, magic, _ = HEADERS.get(len(block), HEADERS[348])
     try:
         header = kind.from_fileobj(io.BytesIO(block), check=False)
@@ -334,10 +350,10 @@ def _skip_to_voxels(stream: BinaryIO, header: nib.Nifti1Header, path: Path) -> t
     return tuple(extensions), offset
 
 
-def _check_size(path: Path, promised: int) -> None:
+def _check_size(path: Path, promised: int, compressed: bool) -> None:
     """Raise where a file is too small to hold what its header promises, before memory is taken for it."""
     size = path.stat().st_size
-    most = size * DEFLATE_RATIO if path.name.endswith(".gz") else size
+    most = size * DEFLATE_RATIO if compressed else size
     if promised > most:
         raise _torn(path, f"{size} bytes cannot hold the {promised} bytes of voxels that the header promises")
 

@@ -159,6 +159,7 @@ TRANSFORMS = Schema(
         "grid_of": _text(),
         "moved": _text(),
         "form_code": _count(),
+        "labels": _text(),
         **{f"clip_{name}_{side}": _float() for name in MODALITIES for side in ("low", "high")},
         **{f"nonfinite_{name}": _count() for name in MODALITIES},
     },

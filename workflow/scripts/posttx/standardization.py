@@ -6,7 +6,7 @@ The foreground is not cropped here: nnU-Net crops it itself and undoes that itse
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,12 @@ from posttx.grid import (
     same_voxels,
     standard_grid,
 )
+from posttx.label_maps import REFERENCE, consecutive, label_array
 from posttx.nifti import Volume, form_code, pack_volume, read_volume
 
 logger = logging.getLogger(__name__)
 # The image whose grid stands for the case where the audit names none: the others are registered to it, mostly.
 LEADER = "t1c"
-ROUNDING = 0.01
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Settings:
 class Job:
     """One case: its files (modality or ``seg`` -> path), the audit's geometry decision, and where the results go.
 
-    ``leader`` is the modality whose grid is that of the case.
+    ``leader`` is the modality whose grid is that of the case; ``labels`` are the integers of the label scheme,
+    ascending.
     """
 
     case: str
@@ -61,6 +62,7 @@ class Job:
     leader: str
     folder: Path
     settings: Settings
+    labels: tuple[int, ...]
 
 
 def settings_from(config: Mapping[str, Any]) -> Settings:
@@ -107,6 +109,7 @@ def _standardized(job: Job) -> dict[str, Any]:
         "decision": job.decision,
         "grid_of": job.leader,
         "form_code": form_code(leader.header),
+        "labels": ",".join(map(str, job.labels)),
     }
     wanted = {name for channel in job.settings.extra_channels for name in channel.split("-")}
     kept, moved = {}, []
@@ -123,7 +126,7 @@ def _standardized(job: Job) -> dict[str, Any]:
         first, second = channel.split("-")
         _write(job, number, difference_channel(kept[first], kept[second]), standard, row["form_code"])
     if "seg" in job.files:
-        label_map = standard_reference(read_volume(job.files["seg"]), original, standard, job.decision)
+        label_map = standard_reference(read_volume(job.files["seg"]), original, standard, job.decision, job.labels)
         with renaming(label_file(job.folder, job.case)) as beside:
             pack_volume(beside, label_map, standard.affine, row["form_code"])
     row["moved"] = ",".join(moved)
@@ -152,34 +155,27 @@ def _standard_image(
     return np.asfortranarray(image), {f"clip_{name}_low": low, f"clip_{name}_high": high, f"nonfinite_{name}": lost}
 
 
-def standard_reference(reference: Volume, images: Grid, standard: Grid, decision: str) -> np.ndarray:
+def standard_reference(
+    reference: Volume, images: Grid, standard: Grid, decision: str, labels: Sequence[int]
+) -> np.ndarray:
     """Return a reference as uint8 on the standard grid of its images, read by the audit's geometry decision.
 
-    Values within ``ROUNDING`` of an integer 0..255 are that integer (some tools store labels as 0.9999); any other
-    raises an error.
+    The integers are those that a network learns: 1..n, in the order of ``labels``. What ``label_maps`` does not read as
+    one of ``labels`` raises an error.
     """
-    whole = reference.data
-    if whole.dtype.kind == "f":
-        whole = np.rint(whole)
-        # NaN and infinity compare as false and so count as no integers.
-        with np.errstate(invalid="ignore"):
-            near = bool(np.all(np.abs(whole - reference.data) <= ROUNDING))
-        if not near:
-            raise _no_label(reference, "values that are no integers")
-    if whole.size and (whole.min() < 0 or whole.max() > 255):
-        raise _no_label(reference, "integers outside 0..255")
     source = read_grid(reference, images, decision)
-    labels = whole.astype(np.uint8)
-    result = np.asfortranarray(labels_on_grid(labels, source, standard))
-    _tell_lost_labels(labels, result, reference.path, decision)
+    whole, _ = label_array(reference, labels, REFERENCE)  # the audit tells what was rounded
+    learnt = consecutive(whole, labels)
+    result = np.asfortranarray(labels_on_grid(learnt, source, standard))
+    _tell_lost_labels(learnt, result, reference.path, decision, labels)
     return result
 
 
-def _tell_lost_labels(labels: np.ndarray, result: np.ndarray, path: Path, decision: str) -> None:
+def _tell_lost_labels(learnt: np.ndarray, result: np.ndarray, path: Path, decision: str, labels: Sequence[int]) -> None:
     """Warn of labels that another voxel size or an edge swallowed; raise where that leaves nothing."""
-    if np.count_nonzero(labels) == np.count_nonzero(result):
+    if np.count_nonzero(learnt) == np.count_nonzero(result):
         return
-    before, after = (np.flatnonzero(np.bincount(part.ravel(order="K"))[1:]) + 1 for part in (labels, result))
+    before, after = (np.flatnonzero(np.bincount(part.ravel(order="K"))[1:]) for part in (learnt, result))
     if before.size and not after.size:
         raise PostTxError(
             f"read by {decision}, no label lies on the images",
@@ -188,13 +184,7 @@ def _tell_lost_labels(labels: np.ndarray, result: np.ndarray, path: Path, decisi
             code="GEO004",
         )
     for value in np.setdiff1d(before, after):
-        logger.warning("%s: label %d is too small for the standard grid and is lost there", path, value)
-
-
-def _no_label(reference: Volume, what: str) -> PostTxError:
-    return PostTxError(
-        f"the reference holds {what}", remedy="Export it as integer labels", file=reference.path, code="LAB002"
-    )
+        logger.warning("%s: label %d is too small for the standard grid and is lost there", path, labels[value])
 
 
 def _write(job: Job, number: int, image: np.ndarray, grid: Grid, code: int) -> None:

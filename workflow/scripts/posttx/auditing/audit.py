@@ -141,6 +141,7 @@ def _read(task: AuditTask, modality: str, audit: CaseAudit, scratch: Scratch) ->
         message = f"the voxel type is {volume.header.get_data_dtype()}"
         audit.findings.append(Finding("FIL007", task.cohort, message, task.case, modality))
         return None
+    audit.findings += [Finding(code, task.cohort, text, task.case, modality) for code, text in volume.remarks]
     audit.findings += privacy_findings(volume, task.cohort, task.case, modality)
     audit.findings += file_findings(volume, task.cohort, task.case, modality)
     return volume

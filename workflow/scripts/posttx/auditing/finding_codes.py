@@ -48,6 +48,19 @@ CODES: dict[str, Code] = {
     "FIL007": Code(
         "error", "voxels are no numbers", "complex or colour voxels", "Export the image with a plain number per voxel"
     ),
+    "FIL008": Code(
+        "warning",
+        "compression other than the name says",
+        "a `.nii.gz` that is not compressed, or a `.nii` that is: it is read, but other programs refuse it",
+        "Rename it: `.nii` where it is not compressed, `.nii.gz` where it is",
+    ),
+    "FIL009": Code(
+        "warning",
+        "qform against the standard",
+        "a negative voxel edge, a qfac other than -1 and 1, or a quaternion longer than 1 by at most 0.001: read as "
+        "what it means, but other programs may refuse the file",
+        "Nothing; or write the affine into the header anew",
+    ),
     "COH001": Code(
         "error", "case id refused", "an id that cannot safely name a file, or not in the BraTS form", "Rename the case"
     ),
@@ -285,8 +298,14 @@ CODES: dict[str, Code] = {
     "LAB002": Code(
         "error",
         "labels are not whole numbers",
-        "values between integers: an interpolated or rescaled reference",
+        "values more than 0.01 from any integer: an interpolated or rescaled reference",
         "Round the reference, or resample it again with nearest neighbour",
+    ),
+    "LAB008": Code(
+        "info",
+        "labels off their integers by rounding",
+        "values at most 0.01 from an integer, as scaled storage leaves them: read as that integer",
+        "Nothing; or store the reference as integers",
     ),
     "LAB003": Code("error", "NaN or infinite labels", "labels that are no finite numbers", "Correct the reference"),
     "LAB004": Code(
@@ -357,7 +376,7 @@ CODES: dict[str, Code] = {
     "EVA004": Code(
         "error",
         "prediction is no label map",
-        "a prediction holds values between integers",
+        "a prediction holds values more than 0.01 from any integer, NaN or infinity",
         "Give the label map, not probabilities",
     ),
     "EVA005": Code(
@@ -389,6 +408,12 @@ CODES: dict[str, Code] = {
         "prediction of an unknown case",
         "a model's folder holds a case that the cohort does not have; it is not scored",
         "Remove the file, or add the case to the cohort",
+    ),
+    "EVA010": Code(
+        "info",
+        "prediction off its integers by rounding",
+        "values at most 0.01 from an integer, as scaled storage leaves them: scored as that integer",
+        "Nothing; or store the prediction as integers",
     ),
     "CNT001": Code(
         "error",

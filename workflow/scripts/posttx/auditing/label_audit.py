@@ -11,6 +11,7 @@ import numpy as np
 from isal import isal_zlib
 
 from posttx.auditing.findings import Finding
+from posttx.label_maps import REFERENCE, whole_values
 
 SPECK_VOXELS = 5
 STRANGE_LABELS = 20
@@ -73,25 +74,16 @@ def read_reference(
 
 def _whole(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
     """Return places and rounded values of a float reference without what is no number, and the findings about that."""
+    read = whole_values(values)
     found = []
-    whole = np.rint(values)
-    if not (whole == values).all():
-        finite = np.isfinite(values)
-        if not finite.all():
-            found.append(("LAB003", f"{np.count_nonzero(~finite)} voxels are NaN or infinite"))
-            places, values, whole = places[finite], values[finite], whole[finite]
-        odd = np.unique(values[whole != values])
-        if odd.size:
-            shown = ", ".join(f"{value:.6g}" for value in odd[:5])
-            broken = np.count_nonzero(whole != values)
-            found.append(("LAB002", f"{broken} voxels hold {odd.size} values between integers: {shown}"))
-    elif values.size and np.isinf(values).any():
-        finite = np.isfinite(values)
-        found.append(("LAB003", f"{np.count_nonzero(~finite)} voxels are NaN or infinite"))
-        places, whole = places[finite], whole[finite]
-    kept = whole != 0
-    if not kept.all():
-        places, whole = places[kept], whole[kept]
+    if read.infinite:
+        found.append((REFERENCE.infinite, f"{read.infinite} voxels are NaN or infinite"))
+    if read.between:
+        found.append((REFERENCE.between, read.odd()))
+    if read.rounded:
+        found.append((REFERENCE.rounded, read.rounding()))
+    kept = np.isfinite(read.whole) & (read.whole != 0)
+    places, whole = (places, read.whole) if kept.all() else (places[kept], read.whole[kept])
     return places, np.clip(whole, -LARGEST, LARGEST), found
 
 

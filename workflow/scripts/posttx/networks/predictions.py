@@ -12,6 +12,7 @@ import numpy as np
 
 from posttx.files import read_json, write_json, write_text
 from posttx.grid import restore_labels
+from posttx.label_maps import of_scheme, scheme_of_row
 from posttx.networks.nnunet import FILE_ENDING
 from posttx.nifti import write_volume
 from posttx.shard_files import DISAGREEMENT
@@ -60,7 +61,7 @@ class Target:
     def write(self, row: Mapping[str, Any], label_map: np.ndarray, votes: Votes | None, stamp: str) -> None:
         """Write a case's label map and votes on its original grid (``row`` of transforms), and its stamp last."""
         noted: dict[str, Any] = {"stamp": stamp}
-        maps = [(self.folder, label_map)]
+        maps = [(self.folder, of_scheme(label_map, scheme_of_row(row)))]
         if self.uncertainty is not None and votes is not None:
             maps.append((self.uncertainty, votes.dissent))
             share = votes.disagreement(label_map)

@@ -13,6 +13,7 @@ import nibabel as nib
 import numpy as np
 
 from posttx.errors import PostTxError
+from posttx.label_maps import whole_values
 from posttx.nifti import Scratch, Volume, read_header, read_volume
 from posttx.scoring.sources import IDENTITY, AxisMap, Grid, alignment, axis_map, grid_of
 
@@ -170,8 +171,9 @@ def assembled(
 
 def cropped(labels: np.ndarray) -> tuple[np.ndarray, Box | None]:
     """Return a copy of the labels as whole numbers in the box that holds them, and that box; None: there are none."""
-    box = bounding_box(labels != 0)
-    return np.rint(labels[box or (slice(0, 0),) * 3]).astype(np.int16), box
+    whole = whole_values(labels).whole
+    box = bounding_box(whole != 0)
+    return whole[box or (slice(0, 0),) * 3].astype(np.int16), box
 
 
 def _kept(image: np.ndarray, slices: Sequence[int], factors: Sequence[int]) -> CaseImage:

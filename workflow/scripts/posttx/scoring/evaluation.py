@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 
 from posttx.errors import PostTxError
 from posttx.files import digest_of, sha256_of
+from posttx.label_maps import PREDICTION, REFERENCE, label_array
 from posttx.nifti import Volume, read_header, read_volume
 from posttx.rows import prepare_rows, write_rows
 from posttx.schemas import CASE_METRICS, CONFUSION, LESIONS
@@ -29,6 +31,9 @@ logger = logging.getLogger(__name__)
 PACKAGES = ("numpy", "scipy", "connected-components-3d", "surface-distance", "imagecodecs", "isal")
 # Headers store voxel sizes as float32: this takes the noise off before distances are computed.
 SPACING_DIGITS = 5
+# In the metadata of a case's scores: what is odd about the prediction, as a list of finding code and message.
+REMARKS = "remarks"
+Remark = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,8 @@ def score_case(item: CaseItem, scoring: Scoring, target: Target) -> dict[str, st
     scored, problems = {}, []
     for model, path in item.predictions.items():
         try:
-            tables = _score_model(item, model, path, reference, scoring)
-            metadata = _metadata(scoring, path, reference)
+            tables, remarks = _score_model(item, model, path, reference, scoring)
+            metadata = _metadata(scoring, path, reference) | {REMARKS: json.dumps(remarks)}
         except PostTxError as error:
             for table in ("metrics", "lesions", "confusion"):
                 target.path(table, model, item.case).unlink(missing_ok=True)
@@ -145,8 +150,9 @@ def _reference(item: CaseItem, scoring: Scoring) -> Reference:
     if item.image and item.decision == "trust_voxels":
         header = read_header(item.image)
         image = sources.Grid(header.get_data_shape()[:3], header.get_best_affine())
+    labels, _ = label_array(volume, scoring.labels, REFERENCE, item.case)  # the audit tells what was rounded
     return Reference(
-        sources.label_array(volume, scoring.labels, item.case),
+        labels,
         sources.grid_of(volume),
         _spacing(volume),
         image,
@@ -161,7 +167,7 @@ def _spacing(volume: Volume) -> tuple[float, float, float]:
 
 def _score_model(
     item: CaseItem, model: str, path: Path | None, reference: Reference | None, scoring: Scoring
-) -> dict[str, list[dict[str, Any]]]:
+) -> tuple[dict[str, list[dict[str, Any]]], list[Remark]]:
     if model in item.repeated:
         raise PostTxError(
             f"there are {len(item.repeated[model])} predictions: {', '.join(map(str, item.repeated[model]))}",
@@ -170,13 +176,17 @@ def _score_model(
             file=item.repeated[model][0],
             code="EVA006",
         )
+    remarks: list[Remark] = []
     if path is None:
         prediction, spacing = _missing(item, model, reference, scoring), reference.spacing if reference else (1, 1, 1)
     else:
-        prediction, spacing = _prediction(item, path, reference, scoring)
+        prediction, spacing, remarks = _prediction(item, path, reference, scoring)
+    for code, message in remarks:
+        logger.warning("case %s, model %s: [%s] %s (%s)", item.case, model, code, message, path)
     if reference is None:
-        return score_pair(None, prediction, spacing, scoring)
-    return score_pair(reference.data, prediction, spacing, scoring, (reference.image or reference.grid).affine)
+        return score_pair(None, prediction, spacing, scoring), remarks
+    affine = (reference.image or reference.grid).affine
+    return score_pair(reference.data, prediction, spacing, scoring, affine), remarks
 
 
 def _who(item: CaseItem, model: str, target: Target) -> dict[str, Any]:
@@ -206,13 +216,14 @@ def _missing(item: CaseItem, model: str, reference: Reference | None, scoring: S
 
 def _prediction(
     item: CaseItem, path: Path, reference: Reference | None, scoring: Scoring
-) -> tuple[np.ndarray, tuple[float, float, float]]:
+) -> tuple[np.ndarray, tuple[float, float, float], list[Remark]]:
     volume = read_volume(path)
-    data = sources.label_array(volume, scoring.labels, item.case)
+    data, rounded = label_array(volume, scoring.labels, PREDICTION, item.case)
+    remarks = [*volume.remarks, *([(PREDICTION.rounded, rounded)] if rounded else [])]
     if reference is None:
-        return data, _spacing(volume)
+        return data, _spacing(volume), remarks
     mapping = sources.alignment(sources.grid_of(volume), reference.grid, reference.image, item.decision)
-    return sources.aligned(data, mapping, volume, reference.grid, item.case), reference.spacing
+    return sources.aligned(data, mapping, volume, reference.grid, item.case), reference.spacing, remarks
 
 
 def score_pair(
@@ -250,6 +261,7 @@ def score_pair(
         {"label_ref": i, "label_pred": j, "voxels": voxels}
         for i, row in enumerate(histogram.tolist())
         for j, voxels in enumerate(row)
+        if {i, j} <= {0, *scoring.labels}
     ]
     return {"metrics": rows, "lesions": lesion_rows, "confusion": confusion}
 

@@ -1,4 +1,4 @@
-"""Segmentations from anywhere: which file is whose, whether its labels are labels, and onto the reference's grid."""
+"""Segmentations from anywhere: which file is whose, and onto the reference's grid."""
 
 from __future__ import annotations
 
@@ -62,43 +62,6 @@ def find_predictions(folder: str | Path, cases: Collection[str]) -> Found:
     found.files = {case: paths[0] for case, paths in claims.items() if len(paths) == 1}
     found.repeated = {case: paths for case, paths in claims.items() if len(paths) > 1}
     return found
-
-
-def label_array(volume: Volume, labels: Sequence[int], case: str = "") -> np.ndarray:
-    """Return the voxels as uint8, Fortran-ordered; anything but whole numbers of ``labels`` or 0 is an error.
-
-    Whole numbers stored as floating point are accepted: the field's tools write them.
-    """
-    data = volume.data
-    if data.dtype != np.uint8:
-        with np.errstate(invalid="ignore"):
-            whole = data.astype(np.uint8)
-        if not np.array_equal(whole, data):
-            raise _not_labels(data, labels, case, volume.path)
-        data = whole
-    if int(data.max(initial=0)) > max(labels):
-        raise _not_labels(data, labels, case, volume.path)
-    return np.asfortranarray(data)
-
-
-def _not_labels(data: np.ndarray, labels: Sequence[int], case: str, path: Path) -> PostTxError:
-    strangers = np.setdiff1d(np.unique(data), [0, *labels])
-    shown = ", ".join(f"{value:g}" for value in strangers[:5].tolist()) + (", ..." if strangers.size > 5 else "")
-    if data.dtype.kind == "f" and not all(float(value).is_integer() for value in strangers.tolist()):
-        return PostTxError(
-            f"the voxels are not labels: {strangers.size} values such as {shown}",
-            remedy="Give the label map, not probabilities or an interpolated map",
-            case=case,
-            file=path,
-            code="EVA004",
-        )
-    return PostTxError(
-        f"labels {shown} are not in the label scheme (0, {', '.join(map(str, labels))})",
-        remedy="Re-map the labels, or choose the scheme they belong to (`labels` in the config)",
-        case=case,
-        file=path,
-        code="EVA003",
-    )
 
 
 @dataclass(frozen=True)
