@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
 import slow_scorers as slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
+from scipy import ndimage, optimize
 
-from posttx.scoring.components import dilate
+from posttx.scoring import matching
+from posttx.scoring.components import delimited, dilate
 from posttx.scoring.evaluation import Scoring, score_pair
+from posttx.scoring.scoring_schemes import SCHEMES as RULES
 
 REGIONS = {name: list(values) for name, values in slow.REGIONS.items()}
 ORACLES = {"brats2023": slow.brats_2023, "brats2024": slow.brats_2024, "brats2026": slow.brats_2026}
@@ -295,3 +298,48 @@ def test_voxel_scheme_scores_no_lesions_and_no_surfaces():
     assert row["dice"] == pytest.approx(2 / 3)
     assert tables["lesions"] == []
     assert not {"hd95_mm", "lesion_dice"} & set(row)
+
+
+def full_matrix(reference, prediction):
+    """Return the best matching by a matrix of all lesions, and the Dice of every pair (reference, prediction)."""
+    code = reference.labels.astype(np.int64) * prediction.sizes.size + prediction.labels
+    shape = reference.sizes.size, prediction.sizes.size
+    shared = np.bincount(code.ravel(), minlength=math.prod(shape)).reshape(shape)[1:, 1:]
+    dice = 2.0 * shared / (reference.sizes[1:, None] + prediction.sizes[None, 1:])
+    cost = np.where(dice >= 1e-6, 1.0 - dice, 1.0 + 1e-6)
+    chosen = zip(*map(np.ndarray.tolist, optimize.linear_sum_assignment(cost)), strict=True)
+    return {i + 1: j + 1 for i, j in chosen if cost[i, j] < 1.0}, dice
+
+
+@given(st.integers(0, 2**32 - 1), st.tuples(*[st.integers(5, 20)] * 3), st.sampled_from([0, 30, 2**22]))
+@settings(max_examples=60, deadline=None)
+def test_lesions_are_matched_as_by_a_matrix_of_all_of_them(seed, shape, largest):
+    """With ``largest`` cells to a matrix: by a list of overlaps, by matrices of small groups, by one matrix."""
+    rng = np.random.default_rng(seed)
+    maps = [(random_labels(rng, shape) > 0) & (rng.random(shape) < 0.5) for _ in range(2)]
+    lesions = [delimited(mask.astype(np.uint8), {"A": [1]}, RULES["brats2026"], False)["A"] for mask in maps]
+    expected, dice = full_matrix(*lesions)
+    shared = matching.overlaps(lesions[0].labels, lesions[1])
+    with mock.patch.object(matching, "LARGEST_MATRIX", largest):
+        matched = matching.one_to_one(*lesions, shared)
+    if largest > dice.size:
+        assert matched == expected
+    assert len(set(matched.values())) == len(matched) == len(expected)
+    sums = [sum(dice[i - 1, j - 1] for i, j in pairs.items()) for pairs in (matched, expected)]
+    assert sums[0] == pytest.approx(sums[1], abs=1e-9)
+    assert all(dice[i - 1, j - 1] >= 1e-6 for i, j in matched.items())
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 2**20]))
+@settings(max_examples=30, deadline=None)
+def test_shared_voxels_are_counted_alike_by_table_and_by_sorting(seed, largest):
+    rng = np.random.default_rng(seed)
+    numbers, labels = rng.integers(0, 5, (2, 6, 7, 8))
+    prediction = mock.Mock(hull=(slice(0, 6), slice(1, 7), slice(0, 8)), labels=labels, sizes=np.zeros(5))
+    with mock.patch.object(matching, "LARGEST_TABLE", largest):
+        found = matching.overlaps(numbers, prediction)
+    inside = np.s_[:, 1:, :]
+    for row in range(1, 5):
+        voxels = [int(((numbers == row) & (labels == column))[inside].sum()) for column in range(5)]
+        assert found.partners(row) == tuple(column for column in range(1, 5) if voxels[column])
+        assert found.shared(row, (2, 4)) == voxels[2] + voxels[4]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cc3d
 import numpy as np
@@ -29,7 +30,7 @@ class Lesions:
     boxes: Sequence[Box]
     dropped: Lesions | None = None
 
-    @property
+    @cached_property
     def numbers(self) -> list[int]:
         """Return the numbers of the lesions, rising."""
         return [int(number) for number in np.flatnonzero(self.sizes)]

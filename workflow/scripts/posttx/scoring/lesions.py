@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from posttx.scoring.components import Lesions, delimited, mask_of
-from posttx.scoring.scoring_schemes import MATCHING_DICE, RegionRule, ScoringScheme
+from posttx.scoring.matching import Overlaps, one_to_one, overlaps
+from posttx.scoring.scoring_schemes import RegionRule, ScoringScheme
 from posttx.scoring.surfaces import Definition, Spacing, SurfacePair, WholeSurfaces, hd95, nsd, surface_pair
 
 # The surfaces of a lesion begin with the region's where the region's box is smaller than this many times the lesion's.
 LARGE = 3
+# Lesions in a box of so many voxels are compared with those compared before.
+SMALL, REMEMBERED = 64, 4096
 
 
 @dataclass(frozen=True)
@@ -62,37 +65,14 @@ def score_lesions(
     return scores
 
 
-def _overlaps(rows: np.ndarray, prediction: Lesions) -> np.ndarray:
-    """Return the voxels that number i of a map shares with predicted lesion j, as an array (i, j)."""
-    columns = prediction.labels
-    shape = (int(rows.max(initial=0)) + 1, prediction.sizes.size)
-    if prediction.hull is None:
-        return np.zeros(shape, np.int64)
-    rows, columns = rows[prediction.hull].ravel(), columns[prediction.hull].ravel()
-    both = np.flatnonzero((rows > 0) & (columns > 0))
-    codes = rows[both].astype(np.int64) * shape[1] + columns[both]
-    return np.bincount(codes, minlength=shape[0] * shape[1]).reshape(shape)
-
-
 def _touch_pairs(reference: Lesions, prediction: Lesions) -> list[Pair]:
-    touched = _overlaps(reference.zones, prediction) > 0
-    return [
-        Pair(number, tuple(int(j) for j in np.flatnonzero(touched[number])) if number < touched.shape[0] else ())
-        for number in reference.numbers
-    ]
+    touched = overlaps(reference.zones, prediction)
+    return [Pair(number, touched.partners(number)) for number in reference.numbers]
 
 
-def _bipartite_pairs(reference: Lesions, prediction: Lesions, shared: np.ndarray) -> list[Pair]:
-    """Match one to one so that the sum of Dice is largest; ``shared`` holds the voxels in common, (i, j)."""
-    if not reference.numbers or not prediction.numbers:
-        return [Pair(number, ()) for number in reference.numbers]
-    dice = np.zeros((reference.sizes.size - 1, prediction.sizes.size - 1))
-    dice[: shared.shape[0] - 1, : shared.shape[1] - 1] = 2.0 * shared[1:, 1:]
-    dice /= reference.sizes[1:, None] + prediction.sizes[None, 1:]
-    cost = np.where(dice >= MATCHING_DICE, 1.0 - dice, 1.0 + 1e-6)
-    rows, columns = linear_sum_assignment(cost)
-    matched = {int(i) + 1: int(j) + 1 for i, j in zip(rows, columns, strict=True) if cost[i, j] < 1.0}
-    return [Pair(i, (matched[i],) if i in matched else ()) for i in reference.numbers]
+def _bipartite_pairs(reference: Lesions, prediction: Lesions, shared: Overlaps) -> list[Pair]:
+    matched = one_to_one(reference, prediction, shared)
+    return [Pair(number, (matched[number],) if number in matched else ()) for number in reference.numbers]
 
 
 def _score_region(
@@ -105,7 +85,7 @@ def _score_region(
     known: WholeSurfaces | None,
 ) -> RegionScore:
     touching = scheme.matching == "touching"
-    shared = _overlaps(reference.labels, prediction)
+    shared = overlaps(reference.labels, prediction)
     pairs = _touch_pairs(reference, prediction) if touching else _bipartite_pairs(reference, prediction, shared)
     scored = [
         _score_pair(pair, reference, prediction, shared, scheme, spacing, tolerances, known)
@@ -134,7 +114,7 @@ def _score_pair(
     pair: Pair,
     reference: Lesions,
     prediction: Lesions,
-    shared: np.ndarray,
+    shared: Overlaps,
     scheme: ScoringScheme,
     spacing: Spacing,
     tolerances: Sequence[float],
@@ -145,43 +125,71 @@ def _score_pair(
     if not pair.predictions:
         zeros = {f"nsd_{tolerance}": 0.0 for tolerance in tolerances}
         return {"pair": pair, "voxels": voxels, "dice": 0.0, "hd95_mm": float("inf"), **zeros}
-    both = int(shared[pair.reference, list(pair.predictions)].sum()) if pair.reference < shared.shape[0] else 0
+    both = shared.shared(pair.reference, pair.predictions)
     total = voxels + int(prediction.sizes[list(pair.predictions)].sum())
-    surfaces = _surfaces(pair, reference, prediction, scheme, spacing, known)
-    return {
-        "pair": pair,
-        "voxels": voxels,
-        "dice": 2.0 * both / total,
-        "hd95_mm": hd95(surfaces[scheme.hd95]),
-        **{f"nsd_{tolerance}": nsd(surfaces[scheme.nsd], tolerance, scheme.nsd_epsilon) for tolerance in tolerances},
-    }
+    distances = _distances(pair, reference, prediction, scheme, spacing, tolerances, known)
+    return {"pair": pair, "voxels": voxels, "dice": 2.0 * both / total, **distances}
 
 
-def _surfaces(
+def _distances(
     pair: Pair,
     reference: Lesions,
     prediction: Lesions,
     scheme: ScoringScheme,
     spacing: Spacing,
+    tolerances: Sequence[float],
     known: WholeSurfaces | None,
-) -> Mapping[Definition, SurfacePair]:
+) -> dict[str, float]:
     definitions = {scheme.hd95, scheme.nsd} if scheme.lesion_nsd else {scheme.hd95}
+    measured = partial(_measured, definitions=(scheme.hd95, scheme.nsd), tolerances=tolerances, eps=scheme.nsd_epsilon)
     alone = reference.numbers == [pair.reference] and list(pair.predictions) == prediction.numbers
     if known and alone and prediction.dropped is None and definitions <= set(known.pairs):
-        return known.pairs
+        return measured(known.pairs)
     boxes = [reference.boxes[pair.reference], *(prediction.boxes[j] for j in pair.predictions)]
     box = tuple(slice(min(b[axis].start for b in boxes), max(b[axis].stop for b in boxes)) for axis in range(3))
-    large = known is not None and _voxels_in(known.box) < LARGE * _voxels_in(box)
+    small = _voxels_in(box) <= SMALL
+    large = not small and known is not None and _voxels_in(known.box) < LARGE * _voxels_in(box)
     if known and large:
         box = known.box
     own, found = (
         mask_of(side.labels[box], numbers)
         for side, numbers in ((reference, [pair.reference]), (prediction, pair.predictions))
     )
+    if small:
+        masks = own.shape, own.tobytes(), found.tobytes()
+        return _of_small(*masks, spacing, (scheme.hd95, scheme.nsd), tuple(tolerances), scheme.nsd_epsilon)
     wholes = known.pairs if known and large else {}
+    return measured({name: surface_pair(own, found, spacing, name, wholes.get(name)) for name in definitions})
+
+
+def _measured(
+    surfaces: Mapping[Definition, SurfacePair],
+    definitions: tuple[Definition, Definition],
+    tolerances: Sequence[float],
+    eps: float,
+) -> dict[str, float]:
+    """Return HD95 and NSD of a pair of lesions, each by its definition."""
+    by_hd95, by_nsd = definitions
     return {
-        definition: surface_pair(own, found, spacing, definition, wholes.get(definition)) for definition in definitions
+        "hd95_mm": hd95(surfaces[by_hd95]),
+        **{f"nsd_{tolerance}": nsd(surfaces[by_nsd], tolerance, eps) for tolerance in tolerances},
     }
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _of_small(
+    shape: tuple[int, ...],
+    own: bytes,
+    found: bytes,
+    spacing: Spacing,
+    definitions: tuple[Definition, Definition],
+    tolerances: tuple[float, ...],
+    eps: float,
+) -> dict[str, float]:
+    """Return what ``_measured`` does of two masks given as bytes: specks come by thousands, and in few forms."""
+    first, second = (np.frombuffer(mask, bool).reshape(shape) for mask in (own, found))
+    surfaces = {name: surface_pair(first, second, spacing, name) for name in set(definitions)}
+    return _measured(surfaces, definitions, tolerances, eps)
 
 
 def _voxels_in(box: Sequence[slice]) -> int:

@@ -30,6 +30,8 @@ _CUBE = np.array(np.meshgrid(*[range(-REACH, REACH + 1)] * 3, indexing="ij")).re
 _SQUARES = (_CUBE**2).sum(axis=1)
 # Squared distance in voxels and the cells at it, nearest first.
 SHELLS = [(n, _CUBE[np.flatnonzero(n == _SQUARES)]) for n in sorted(set(_SQUARES.tolist())) if n <= REACH * REACH]
+# Places, squared distances and their ranks of a volume of 1024^3 voxels fit into it; of a ragged one there are many.
+INDEX = np.int32
 # Looking farther out ends when this share of the elements is left (the 95th percentile is known then), or after so many
 # look-ups an element (a tree is faster then).
 LEFT = 0.03
@@ -61,7 +63,7 @@ class Surface:
         is a part of: no element is nearer to a part than to the whole, so looking begins there.
         """
         self._shape, self._other, self._spacing = own.shape, other, spacing
-        self._place, self._known = np.flatnonzero(own), 0
+        self._place, self._known = np.flatnonzero(own).astype(INDEX), 0
         self._ranks, self._areas = ranks, areas
         self.size = ranks.size
         square = exact_square(spacing)
@@ -175,7 +177,7 @@ def surface_pair(
     else:
         areas = np.ones(1)
         elements = [border(mask) for mask in (reference, prediction)]
-        ranks = [np.zeros(np.count_nonzero(where), np.int64) for where in elements]
+        ranks = [np.zeros(np.count_nonzero(where), INDEX) for where in elements]
     first, second = (_widened(where) for where in elements)
     sides = whole.sides if whole and exact_square(spacing) else (None, None)
     return SurfacePair(
@@ -268,7 +270,7 @@ def _corner_codes(mask: np.ndarray) -> np.ndarray:
 def _surfel_areas(spacing: Spacing) -> tuple[np.ndarray, np.ndarray]:
     """Return the rank of every code's area among the distinct areas, and those areas (mm²) in rising order."""
     areas, ranks = np.unique(create_table_neighbour_code_to_surface_area(spacing), return_inverse=True)
-    return ranks.astype(np.int64), areas
+    return ranks.astype(INDEX), areas
 
 
 def exact_square(spacing: Sequence[float]) -> float | None:
@@ -300,7 +302,7 @@ def _near_squares(
     """
     strides = np.array([other.shape[1] * other.shape[2], other.shape[2], 1])
     occupied, total = other.ravel(), place.size
-    squares = np.full(total, -1, np.int64)
+    squares = np.full(total, -1, INDEX)
     order = np.arange(total) if least is None else np.argsort(least, kind="stable")
     begins = np.zeros(total, np.int64) if least is None else least[order]
     rest, waiting, known, spent = order[:0], 0, 0, 0
