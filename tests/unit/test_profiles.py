@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 import yte
 
@@ -67,3 +68,22 @@ def test_the_default_profile_sets_cores_only_where_no_other_profile_is_named(mon
     assert cores("--profile=slurm") is None
     monkeypatch.setenv("SNAKEMAKE_PROFILE", "slurm")
     assert cores() is None
+
+
+@pytest.mark.parametrize(
+    ("cores", "arguments", "threads"),
+    [
+        (16, [], [8, 4, 4]),
+        (64, ["--resources", "gpu=4", "mem_mb=9"], [12, 4, 4]),
+        (2, [], [1, 1, 1]),
+        (4, ["--resources=gpu=1"], [4, 4, 4]),
+    ],
+)
+def test_gpus_of_a_workstation_share_its_cores(monkeypatch, cores, arguments, threads):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cores)))
+    monkeypatch.setattr("sys.argv", ["snakemake", *arguments])
+    with open(ROOT / "profiles" / "gpu" / "config.yaml") as stream:
+        given = yte.process_yaml(stream, require_use_yte=True)["set-threads"]
+    assert dict(word.split("=") for word in given) == dict(
+        zip(("train_fold", "validate_fold", "predict_shard"), map(str, threads), strict=True)
+    )

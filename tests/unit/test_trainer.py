@@ -1,5 +1,6 @@
 """The trainer against the real nnU-Net: kills at any moment, signals, stamps, resume, validation."""
 
+import contextlib
 import errno
 import importlib
 import itertools
@@ -12,14 +13,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_nnunet as tiny
 import torch
 
 from posttx.errors import PostTxError
 from posttx.files import read_json
-from posttx.networks.checkpoints import FINAL, LATEST, check_checkpoint
+from posttx.networks import loaders
+from posttx.networks.checkpoints import FINAL, LATEST, check_checkpoint, read_checkpoint
+from posttx.networks.loaders import NoBatchError
+from posttx.networks.nnunet import image_name
+from posttx.networks.predictor import load_ensemble
 from posttx.networks.training import REQUEUE, read_progress_lines
+from posttx.nifti import read_volume
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +126,139 @@ def test_signal_writes_a_checkpoint_and_asks_to_be_requeued(
         assert "Going on from" in finish(root, attempts=1)
         assert same_weights(folder / FINAL, uninterrupted / FINAL)
         assert len(read_progress_lines(folder / "progress.jsonl")) == 4
+
+
+def processes_of(group: int) -> list[int]:
+    """Return the living processes of a group."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                state, _, its_group = (folder / "stat").read_text().rsplit(")", 1)[1].split()[:3]
+                if int(its_group) == group and state != "Z":
+                    found.append(int(folder.name))
+    return found
+
+
+def wait_until_gone(group: int, limit: float = 60) -> None:
+    begun = time.monotonic()
+    while processes_of(group):
+        assert time.monotonic() - begun < limit, processes_of(group)
+        time.sleep(0.05)
+
+
+def children_of(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def test_a_signal_to_all_its_processes_writes_a_checkpoint_and_leaves_none(root: Path) -> None:
+    run = tiny.start_training(root, workers=2, EPOCHS=500)
+    wait_for("progress.jsonl", run, root)
+    os.killpg(run.pid, signal.SIGTERM)
+    text, _ = run.communicate(timeout=200)
+    assert run.returncode == REQUEUE, text
+    check_checkpoint(tiny.model_folder(root) / "fold_0" / LATEST)
+    wait_until_gone(run.pid)
+
+
+def test_loaders_that_die_lose_no_iteration(root: Path) -> None:
+    run = tiny.start_training(root, workers=2, EPOCHS=500)
+    wait_for("progress.jsonl", run, root)
+    for child in children_of(run.pid):
+        os.kill(child, signal.SIGKILL)
+    text, _ = run.communicate(timeout=200)
+    assert run.returncode not in (0, REQUEUE), text
+    assert "no longer alive" in text
+    path = tiny.model_folder(root) / "fold_0" / LATEST
+    content, _ = read_checkpoint(path)
+    rows = read_progress_lines(path.with_name("progress.jsonl"))
+    assert content["current_epoch"] == len(rows)
+    wait_until_gone(run.pid)
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_a_batch_that_never_comes_ends_the_training_with_what_it_has(
+    root: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """Also where it is an epoch's first: the checkpoint of that one must not count the epoch as done."""
+    monkeypatch.setattr(signal, "signal", lambda *given: None)
+    trainer = tiny.make_trainer(monkeypatch, root)
+    trainer.initialize()
+    module = importlib.import_module("posttx_trainer")
+    following, left = trainer._next, [at]
+
+    class Stalled:
+        def __next__(self) -> dict:
+            raise NoBatchError("no batch came", remedy="look")
+
+    def next_batch(loader: object) -> dict:
+        if trainer.current_epoch == 1 and trainer._random is None:
+            left[0] -= 1
+            if left[0] < 0:
+                return following(Stalled())
+        return following(loader)
+
+    monkeypatch.setattr(module, "time_limit", lambda seconds: contextlib.nullcontext())
+    monkeypatch.setattr(trainer, "_next", next_batch)
+    with pytest.raises(PostTxError, match="no batch came"):
+        trainer.run_training()
+    path = Path(trainer.output_folder) / LATEST
+    content, _ = read_checkpoint(path)
+    assert (content["current_epoch"], content["posttx"]["iteration"]) == (1, at)
+    again = tiny.make_trainer(monkeypatch, root)
+    again.load_checkpoint(str(path))
+    again.run_training()
+    assert same_weights(Path(again.output_folder) / FINAL, uninterrupted / FINAL)
+    assert [row["epoch"] for row in read_progress_lines(path.with_name("progress.jsonl"))] == [0, 1, 2, 3]
+
+
+def test_a_step_that_fails_after_the_signal_leaves_as_asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler's processes get the signal too, and what they were to compile fails."""
+    trainer = tiny.make_trainer(monkeypatch, root)
+    trainer.initialize()
+    trainer.on_epoch_start()
+
+    class Left(BaseException):
+        pass
+
+    def leave(status: int) -> None:
+        assert status == REQUEUE
+        raise Left
+
+    def fails(batch: object) -> None:
+        raise RuntimeError("a subprocess died")
+
+    monkeypatch.setattr(importlib.import_module("posttx_trainer"), "leave_at_once", leave)
+    monkeypatch.setattr(trainer, "train_step", fails)
+    with pytest.raises(RuntimeError, match="a subprocess died"):
+        trainer._step({})
+    trainer._on_signal(signal.SIGTERM, None)
+    with pytest.raises(Left):
+        trainer._step({})
+    check_checkpoint(Path(trainer.output_folder) / LATEST)
+
+
+def test_shared_memory_is_looked_at_before_loaders_start(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = tiny.make_trainer(monkeypatch, root)
+    trainer.initialize()
+    monkeypatch.setenv("nnUNet_n_proc_DA", "2")
+    monkeypatch.setattr(loaders.os, "statvfs", lambda folder: type("Status", (), {"f_bavail": 1, "f_frsize": 4096}))
+    with pytest.raises(PostTxError, match="0 MiB of shared memory are free"):
+        trainer.get_dataloaders()
+
+
+def test_without_a_compiler_training_is_not_compiled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    monkeypatch.setattr(nnUNetTrainer, "_do_i_compile", lambda self: True)
+    module = importlib.import_module("posttx_trainer")
+    for answer, compiled in ((False, False), (True, True)):
+        monkeypatch.setattr(module, "can_compile", lambda kind, answer=answer: answer)
+        trainer = tiny.make_trainer(monkeypatch, root)
+        trainer.initialize()
+        assert isinstance(trainer.network, torch._dynamo.OptimizedModule) is compiled
+    # The validation goes the way of predict_shard, which compiles by itself.
+    assert not tiny.make_trainer(monkeypatch, root, STAGE="validate")._do_i_compile()
 
 
 def test_changed_settings_start_clean(
@@ -241,3 +381,9 @@ def test_validation_is_a_stage_of_its_own(dataset: Path, uninterrupted: Path) ->
     assert not (uninterrupted / "validation" / "gone.nii.gz").exists()
     metrics = summary["metric_per_case"][0]["metrics"]["1"]
     assert metrics["n_ref"] == metrics["TP"] + metrics["FN"]
+    # The same segmentations as predict_shard's, by the same path.
+    ensemble, _ = load_ensemble([uninterrupted / FINAL], "cpu", False)
+    for case in tiny.SPLITS[0]["val"]:
+        images = [read_volume(dataset / "images" / "images" / image_name(case, channel)) for channel in range(4)]
+        validated = read_volume(uninterrupted / "validation" / f"{case}.nii.gz").data
+        assert np.array_equal(ensemble.segment(images), validated)

@@ -77,11 +77,12 @@ def training_command(fold: int = 0, device: str = "cpu", last: str = "--c") -> l
     return [str(program), DATASET, CONFIGURATION, str(fold), *names]
 
 
-def start_training(root: Path, fold: int = 0, **changed: object) -> subprocess.Popen[str]:
-    """Start to train a fold."""
+def start_training(root: Path, fold: int = 0, *, workers: int = 0, **changed: object) -> subprocess.Popen[str]:
+    """Start to train a fold with ``workers`` loader processes, in a process group of its own."""
     return subprocess.Popen(
         training_command(fold),
-        env=environment(root, STAGE="train", **changed),
+        env=environment(root, STAGE="train", **changed) | {"nnUNet_n_proc_DA": str(workers)},
+        start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -62,7 +62,7 @@ rule predict_shard:
         """
         exec >{log} 2>&1
         export OMP_NUM_THREADS={threads} nnUNet_def_n_proc={threads} nnUNet_n_proc_DA={threads}
-        export nnUNet_extTrainer="$POSTTX_WORKFLOW/trainers"
+        export nnUNet_extTrainer="$POSTTX_WORKFLOW/trainers" TORCHINDUCTOR_COMPILE_THREADS={threads}
         exec python "$POSTTX_WORKFLOW/scripts/with_gpu.py" --device {resources.device} --gpus {resources.gpu} -- \
             python "$POSTTX_WORKFLOW/scripts/predict_shard.py" --transforms {input.transforms:q} \
             --cases {output.cases:q} --device {resources.device} --threads {threads} \

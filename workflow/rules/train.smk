@@ -45,7 +45,7 @@ rule train_fold:
         export nnUNet_raw={params.preprocessed:q} nnUNet_preprocessed={params.preprocessed:q}
         export nnUNet_results={params.trained:q} nnUNet_extTrainer="$POSTTX_WORKFLOW/trainers"
         export OMP_NUM_THREADS={threads} nnUNet_def_n_proc={threads} PYTHONPATH="$POSTTX_WORKFLOW/scripts"
-        export nnUNet_n_proc_DA=$(({threads} < 3 ? 0 : {threads} - 1))
+        export nnUNet_n_proc_DA=$(({threads} < 3 ? 0 : {threads} - 1)) TORCHINDUCTOR_COMPILE_THREADS={threads}
         export POSTTX_STAGE=train POSTTX_THREADS={threads} POSTTX_EPOCHS={params.epochs}
         export POSTTX_ITERATIONS={params.iterations} POSTTX_VALIDATION_ITERATIONS={params.validation_iterations}
         export POSTTX_LEARNING_RATE={params.learning_rate} POSTTX_FOREGROUND={params.foreground}
@@ -89,7 +89,7 @@ rule validate_fold:
         export nnUNet_raw={params.preprocessed:q} nnUNet_preprocessed={params.preprocessed:q}
         export nnUNet_results={params.trained:q} nnUNet_extTrainer="$POSTTX_WORKFLOW/trainers"
         export OMP_NUM_THREADS={threads} nnUNet_def_n_proc={threads} nnUNet_n_proc_DA={threads}
-        export PYTHONPATH="$POSTTX_WORKFLOW/scripts"
+        export PYTHONPATH="$POSTTX_WORKFLOW/scripts" TORCHINDUCTOR_COMPILE_THREADS={threads}
         export POSTTX_STAGE=validate POSTTX_THREADS={threads} POSTTX_MIRRORING={params.mirroring}
         exec python "$POSTTX_WORKFLOW/scripts/with_gpu.py" --device {resources.device} --gpus {resources.gpu} -- \
             nnUNetv2_train {params.dataset} {wildcards.configuration} {wildcards.fold} -tr {wildcards.trainer} \

@@ -17,7 +17,7 @@ from posttx.files import digest_of, read_parquet, sha256_of
 from posttx.logs import configure_logging
 from posttx.networks.nnunet import image_name
 from posttx.networks.predictions import Target, Votes
-from posttx.networks.predictor import Ensemble, load_ensemble
+from posttx.networks.predictor import Ensemble, load_ensemble, ready
 from posttx.nifti import Volume, read_volume
 from posttx.shard_files import remove_others, write_case_list
 
@@ -39,27 +39,37 @@ def predict_shard(
     other one is tried; those that fail are named at the end. No case: only the empty list is written. A folder
     ``uncertainty`` gets per case a map of how many folds dissent, and ``_disagreement.tsv`` with one number per case.
     """
-    target = Target(Path(cases).parent, Path(uncertainty) if uncertainty else None)
     rows: list[Row] = read_parquet(transforms).to_dict("records")  # type: ignore[assignment]
+    target = Target(Path(cases).parent, Path(uncertainty) if uncertainty else None)
+    predict_rows(rows, Path(transforms).parent / "images", checkpoints, target, device, mirroring)
+    write_case_list(cases, [row["case"] for row in rows])
+
+
+def predict_rows(
+    rows: Sequence[Row],
+    folder: Path,
+    checkpoints: Sequence[str | Path],
+    target: Target,
+    device: str,
+    mirroring: bool,
+) -> None:
+    """Predict the cases of rows of transforms, whose standardized images lie in ``folder``, into ``target``."""
     known = [row["case"] for row in rows]
-    for folder in filter(None, (target.folder, target.uncertainty)):
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_others(folder, known)
+    for written in filter(None, (target.folder, target.uncertainty)):
+        written.mkdir(parents=True, exist_ok=True)
+        remove_others(written, known)
     ensemble, digests = load_ensemble(checkpoints, device, mirroring)
     channels = len(ensemble.dataset["channel_names"])
-    images = {
-        case: [Path(transforms).parent / "images" / image_name(case, index) for index in range(channels)]
-        for case in known
-    }
+    images = {case: [folder / image_name(case, index) for index in range(channels)] for case in known}
     stamps = {row["case"]: _stamp(row, images[row["case"]], digests, mirroring) for row in rows}
     missing = [row for row in rows if not target.stands(row["case"], stamps[row["case"]])]
     logger.info("%d of %d cases are to be predicted", len(missing), len(rows))
-    failures = _predict(ensemble, missing, images, stamps, target)
+    # Compiling takes a minute, which a shard that is done already need not wait.
+    failures = _predict(ready(ensemble), missing, images, stamps, target) if missing else {}
     if failures:
         raise CasesFailedError(failures, len(rows))
     if target.uncertainty is not None:
         target.write_disagreement(known)
-    write_case_list(cases, known)
 
 
 def _predict(

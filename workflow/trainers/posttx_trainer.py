@@ -12,12 +12,13 @@ import signal
 from datetime import datetime
 from pathlib import Path
 from time import monotonic, time
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from torch._dynamo import OptimizedModule
 
 from posttx.errors import PostTxError
@@ -31,6 +32,14 @@ from posttx.networks.checkpoints import (
     prepare_fold,
     read_checkpoint,
     write_checkpoint,
+)
+from posttx.networks.devices import can_compile, memory_format, refuse_unusable
+from posttx.networks.loaders import (
+    NoBatchError,
+    batch_bytes,
+    leave_at_once,
+    refuse_small_shared_memory,
+    time_limit,
 )
 from posttx.networks.nnunet import training_stamp
 from posttx.networks.training import PROGRESS, REQUEUE, TrainingSettings, append_progress, rewind_progress
@@ -58,10 +67,7 @@ class PostTxTrainer(nnUNetTrainer):
     ) -> None:
         configure_logging()
         self.settings = TrainingSettings.from_environment(os.environ)
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise PostTxError(
-                "no CUDA device is available", remedy="Set models.<name>.train.device to cpu, or give a GPU"
-            )
+        refuse_unusable(device)
         super().__init__(plans, configuration, fold, dataset_json, device)
         settings = self.settings
         self.num_epochs = settings.epochs
@@ -76,6 +82,8 @@ class PostTxTrainer(nnUNetTrainer):
         self._losses: list[float] = []
         self._random: dict[str, Any] | None = None
         self._saved_at = self._epoch_began = monotonic()
+        # nnU-Net counts an epoch after it has saved it.
+        self._epoch_ended = False
         self._stop_signal = 0
         if device.type == "cpu":
             # nnUNetv2_train has just taken every core of the machine, whatever the job was given.
@@ -93,10 +101,24 @@ class PostTxTrainer(nnUNetTrainer):
         torch.manual_seed(seed)
 
     def initialize(self) -> None:
-        """Build network, optimiser and loss; on a CPU with channels last, which its convolutions prefer."""
+        """Build network, optimiser and loss, the weights in the layout that suits the device."""
         super().initialize()
-        if self.device.type == "cpu":
-            self.network.to(memory_format=torch.channels_last_3d)
+        self.network.to(memory_format=memory_format(self.device))
+
+    def _do_i_compile(self) -> bool:
+        """Return nnU-Net's answer, but no where compiling fails (as without a C compiler): training just goes slower.
+
+        The validation compiles its network itself, as prediction does.
+        """
+        return self.settings.stage == "train" and super()._do_i_compile() and can_compile(self.device.type)
+
+    def get_dataloaders(self) -> tuple[Any, Any]:
+        """Start nnU-Net's loaders where their batches fit into shared memory, and do not wait for ever."""
+        configuration = self.configuration_manager
+        one = batch_bytes(configuration.patch_size, self.batch_size, self.num_input_channels)
+        refuse_small_shared_memory(one, get_allowed_n_proc_DA(), pinned=self.device.type == "cuda")
+        with time_limit(self.settings.batch_seconds):
+            return super().get_dataloaders()
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
         """Return nnU-Net's SGD, or AdamW under the same polynomial schedule."""
@@ -175,11 +197,12 @@ class PostTxTrainer(nnUNetTrainer):
         else:
             self.network.train()
         while self._iteration < self.num_iterations_per_epoch:
-            step = self.train_step(self._next(self.dataloader_train))
+            step = self._step(self._next(self.dataloader_train))
             self._losses.append(float(step["loss"]))
             self._iteration += 1
             self._pause()
-        before_validation = _random_state()
+        # What is saved from here on goes on with the validation from its beginning.
+        self._random = self._random_state()
         self.on_train_epoch_end([{"loss": np.asarray(loss)} for loss in self._losses])
         with torch.no_grad():
             self.on_validation_epoch_start()
@@ -187,17 +210,32 @@ class PostTxTrainer(nnUNetTrainer):
             for _ in range(self.num_val_iterations_per_epoch):
                 outputs.append(self.validation_step(self._next(self.dataloader_val)))
                 if self._stop_signal:
-                    self._leave(before_validation)
+                    self._leave()
             self.on_validation_epoch_end(outputs)
+        self._random = None
         self.on_epoch_end()
 
     def _next(self, loader: Any) -> dict[str, Any]:
+        """Return the next batch; where none comes, what was trained is saved before the error goes on."""
         try:
-            return next(loader)
-        except RuntimeError:
-            # The signal that asks us to stop is often sent to our loader processes too, and they just die.
+            with time_limit(self.settings.batch_seconds):
+                return next(loader)
+        except (RuntimeError, NoBatchError):
+            # The signal that asks us to stop is often sent to our loader processes too, which just die of it, at times
+            # before it reaches us.
+            if not self._stop_signal:
+                self.save_checkpoint(str(Path(self.output_folder) / LATEST))
             if self._stop_signal:
-                self._leave(_random_state())
+                self._leave()
+            raise
+
+    def _step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self.train_step(batch)
+        except Exception:
+            # A compiler's processes die of that signal too.
+            if self._stop_signal:
+                self._leave()
             raise
 
     def _on_signal(self, number: int, frame: object) -> None:
@@ -205,18 +243,17 @@ class PostTxTrainer(nnUNetTrainer):
 
     def _pause(self) -> None:
         if self._stop_signal:
-            self._leave(_random_state())
+            self._leave()
         if monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
             self.save_checkpoint(str(Path(self.output_folder) / LATEST))
 
-    def _leave(self, random_state: dict[str, Any]) -> None:
-        name = signal.Signals(self._stop_signal).name
-        self._random = random_state
+    def _leave(self) -> NoReturn:
         self.save_checkpoint(str(Path(self.output_folder) / LATEST))
+        name = signal.Signals(self._stop_signal).name
         self.print_to_log_file(
             f"{name}: stopped in epoch {self.current_epoch} after iteration {self._iteration}; resume me"
         )
-        raise SystemExit(REQUEUE)
+        leave_at_once(REQUEUE)
 
     def on_epoch_end(self) -> None:
         """Write the epoch's line of progress, then let nnU-Net log and keep its checkpoints."""
@@ -226,15 +263,16 @@ class PostTxTrainer(nnUNetTrainer):
         except OSError as error:
             # The checkpoints know losses and Dice too: the line is filled in at the end.
             self.print_to_log_file(f"WARNING: the epoch's line of progress cannot be written ({error})")
+        self._epoch_ended = True
         super().on_epoch_end()
+        self._epoch_ended = False
         if monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
-            self.current_epoch -= 1
             self.save_checkpoint(str(Path(self.output_folder) / LATEST))
-            self.current_epoch += 1
 
     def on_train_end(self) -> None:
         """Write the final checkpoint, and keep the last one until the workflow has noted the fold as finished."""
         rewind_progress(self._progress_file(), self.current_epoch, self._logged_rows())
+        self._epoch_ended = True
         super().on_train_end()
         keep_as_latest(Path(self.output_folder) / FINAL)
 
@@ -281,15 +319,14 @@ class PostTxTrainer(nnUNetTrainer):
             "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
             "logging": self.logger.get_checkpoint(),
             "_best_ema": self._best_ema,
-            # nnU-Net saves after an epoch, before it counts it; within an epoch the same one goes on.
-            "current_epoch": self.current_epoch + (self._iteration == 0),
+            "current_epoch": self.current_epoch + self._epoch_ended,
             "init_args": self.my_init_kwargs,
             "trainer_name": type(self).__name__,
             "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
             "posttx": {
                 "iteration": self._iteration,
                 "losses": self._losses,
-                "random": self._random or _random_state(),
+                "random": self._random or self._random_state(),
                 "elapsed": monotonic() - self._epoch_began,
             },
         }
@@ -338,14 +375,13 @@ class PostTxTrainer(nnUNetTrainer):
         if self.settings.stage == "validate":
             validate_held_out(self, self.settings.mirroring)
 
-
-def _random_state() -> dict[str, Any]:
-    return {
-        "python": random.getstate(),
-        "numpy": np.random.get_state(),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
+    def _random_state(self) -> dict[str, Any]:
+        return {
+            "python": random.getstate(),
+            "numpy": np.random.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+        }
 
 
 def _set_random_state(state: dict[str, Any]) -> None:

@@ -182,7 +182,8 @@ def _too_few(devices: Sequence[Device], count: int, environment: Mapping[str, st
     if not devices:
         return PostTxError(
             f"CUDA is asked for, but this machine has no GPU to use ({source})",
-            remedy="Set models.<name>.train.device to cpu, or run where there is a GPU",
+            remedy="Set models.<name>.train.device to cpu, or run where there is a GPU; where nvidia-smi is missing, "
+            f"give the number of GPUs as {COUNT}",
         )
     return PostTxError(
         f"{count} GPUs are asked for at once, but there are only {len(devices)} ({source})", remedy="Ask for fewer"

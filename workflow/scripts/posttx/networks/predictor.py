@@ -11,7 +11,7 @@ import itertools
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +31,14 @@ from posttx.errors import PostTxError
 from posttx.files import read_json
 from posttx.networks.architectures import refuse_foreign_network
 from posttx.networks.checkpoints import read_checkpoint
+from posttx.networks.devices import (
+    claim_compiler_cache,
+    is_out_of_memory,
+    memory_format,
+    refuse_unusable,
+    wants_compiling,
+    warn_of_no_compiler,
+)
 from posttx.networks.trust import refuse_foreign
 from posttx.nifti import Volume
 
@@ -70,25 +78,50 @@ class Ensemble:
         chosen = self.networks if networks is None else networks
         patch = tuple(int(edge) for edge in self.configuration.patch_size)
         padded, inside = _padded(data, patch)
+        # Half precision on CUDA, as nnU-Net has it; it ends at 65,504.
+        for mixed in (True, False) if self.device.type == "cuda" else (False,):
+            logits = self._fitting(chosen, padded, patch, mixed)
+            if all(bool(torch.isfinite(channel).all()) for channel in logits):
+                return logits[(slice(None), *inside)].cpu()
+            if mixed:
+                logger.warning("half precision is exceeded: this case once more in single precision")
+        raise PostTxError(
+            "the networks return numbers that are not finite (infinite or NaN), which cannot be segmented",
+            remedy="Look at the case's images for such values, and at the curves of the folds (`make progress`)",
+        )
+
+    def _fitting(
+        self, networks: Sequence[nn.Module], data: torch.Tensor, patch: tuple[int, ...], mixed: bool
+    ) -> torch.Tensor:
+        """Return what ``_summed`` does: where memory runs out with fewer tiles at a time, then with sums on the CPU."""
         home = self.device
         while True:
             try:
-                return self._summed(chosen, padded, patch, home)[(slice(None), *inside)].cpu()
-            except torch.cuda.OutOfMemoryError:
-                torch.cuda.empty_cache()
-                if self.batch > 1:
-                    self.batch //= 2
-                elif home.type == "cuda":
-                    home = torch.device("cpu")
-                else:
+                return self._summed(networks, data, patch, home, mixed)
+            except Exception as error:
+                if not is_out_of_memory(error):
                     raise
-                logger.warning("out of GPU memory: trying %d tiles at a time, sums on %s", self.batch, home)
+            # Out here, because in the handler the error keeps alive what fills the memory.
+            torch.cuda.empty_cache()
+            if self.batch > 1:
+                self.batch //= 2
+            elif home.type == "cuda":
+                home = torch.device("cpu")
+            else:
+                raise PostTxError(
+                    "the memory of the device is too small for one tile",
+                    remedy="Give a larger GPU that nothing else uses, or set models.<name>.train.device to cpu",
+                )
+            logger.warning("out of memory: trying %d tiles at a time, sums on %s", self.batch, home)
 
     @torch.inference_mode()
     def _summed(
-        self, networks: Sequence[nn.Module], data: torch.Tensor, patch: tuple[int, ...], home: torch.device
+        self, networks: Sequence[nn.Module], data: torch.Tensor, patch: tuple[int, ...], home: torch.device, mixed: bool
     ) -> torch.Tensor:
-        """Return the mean logits of a padded image over networks, mirrored copies and tiles, on ``home``."""
+        """Return the mean logits of a padded image over networks, mirrored copies and tiles, on ``home``, float32.
+
+        ``mixed``: the networks compute in half precision where torch finds it safe.
+        """
         gaussian = compute_gaussian(patch, sigma_scale=1 / 8, value_scaling_factor=10, device=torch.device("cpu"))
         gaussian = gaussian.to(home, torch.float32)
         classes = self.plans.get_label_manager(self.dataset).num_segmentation_heads
@@ -97,8 +130,7 @@ class Ensemble:
         data = data.to(home)
         mirrored = mirrored_copies(self.mirror_axes)
         copies = [(tile, axes) for tile in _tiles(data.shape[1:], patch) for axes in mirrored]
-        mixed = torch.autocast("cuda") if self.device.type == "cuda" else nullcontext()
-        with mixed:
+        with torch.autocast(self.device.type) if mixed else nullcontext():
             for some in _batches(copies, self.batch):
                 images = torch.stack([torch.flip(data[(slice(None), *tile)], axes) for tile, axes in some])
                 means = self._mean(networks, images.to(self.device)).to(home)
@@ -112,7 +144,7 @@ class Ensemble:
         count = len(images)
         if self.whole_batches and count < self.batch:
             images = torch.cat([images, images.new_zeros(self.batch - count, *images.shape[1:])])
-        images = images.contiguous(memory_format=torch.channels_last_3d)
+        images = images.contiguous(memory_format=memory_format(self.device))
         total = networks[0](images).float()
         for network in networks[1:]:
             total += network(images)
@@ -194,10 +226,10 @@ def load_ensemble(checkpoints: Sequence[str | Path], device: str, mirroring: boo
     """Load the checkpoints of a model's folds once; return the ensemble and the checkpoints' SHA-256.
 
     ``plans.json`` and ``dataset.json`` are those that nnU-Net keeps beside the fold folders. A checkpoint without its
-    recorded digest is refused before it is read; a device that is not there is an error.
+    recorded digest is refused before it is read; a device that is not there is an error. Nothing is compiled yet.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise PostTxError("no CUDA device is available", remedy="Set models.<name>.train.device to cpu, or give a GPU")
+    place = torch.device(device)
+    refuse_unusable(place)
     model = Path(checkpoints[0]).parent.parent
     refuse_foreign(model / "plans.json", model / "dataset.json")
     plans, dataset = PlansManager(read_json(model / "plans.json")), read_json(model / "dataset.json")
@@ -208,16 +240,30 @@ def load_ensemble(checkpoints: Sequence[str | Path], device: str, mirroring: boo
         digests.append(digest)
         configuration = plans.get_configuration(content["init_args"]["configuration"])
         refuse_foreign_network(configuration)
-        networks.append(_network(content, plans, configuration, dataset).to(device))
+        networks.append(_network(content, plans, configuration, dataset))
     axes = tuple(content["inference_allowed_mirroring_axes"] or ()) if mirroring else ()
-    place = torch.device(device)
-    ensemble = Ensemble(networks, plans, configuration, dataset, place, axes, batch_size(configuration, place))
-    return compiled(ensemble) if device == "cuda" and wants_compiling(os.environ) else ensemble, digests
+    return on_device(networks, plans, configuration, dataset, place, axes), digests
 
 
-def wants_compiling(environment: Mapping[str, str]) -> bool:
-    """Return whether networks on CUDA are compiled: yes, unless nnU-Net's own switch ``nnUNet_compile`` says no."""
-    return environment.get("nnUNet_compile", "t").lower() in ("t", "true", "1")
+def on_device(
+    networks: Sequence[nn.Module],
+    plans: PlansManager,
+    configuration: ConfigurationManager,
+    dataset: dict[str, Any],
+    device: torch.device,
+    mirror_axes: Axes,
+) -> Ensemble:
+    """Return an ensemble of networks, moved to a device in the layout and with the batch that suit it, uncompiled."""
+    if device.type == "cuda":
+        # All tiles have one shape: trying which convolution is fastest pays at once.
+        torch.backends.cudnn.benchmark = True
+    placed = [network.eval().to(device).to(memory_format=memory_format(device)) for network in networks]
+    return Ensemble(placed, plans, configuration, dataset, device, mirror_axes, batch_size(configuration, device))
+
+
+def ready(ensemble: Ensemble) -> Ensemble:
+    """Return an ensemble as fast as its device allows: compiled on CUDA, where that works and is not switched off."""
+    return compiled(ensemble) if wants_compiling(ensemble.device, os.environ) else ensemble
 
 
 def compiled(ensemble: Ensemble) -> Ensemble:
@@ -225,13 +271,14 @@ def compiled(ensemble: Ensemble) -> Ensemble:
 
     Folds are alike but for their weights, so that the first one's program serves all; it is made here, on zeros.
     """
-    networks: list[Any] = [torch.compile(network) for network in ensemble.networks]
+    claim_compiler_cache()
+    networks: list[Any] = [torch.compile(network, dynamic=False) for network in ensemble.networks]
     trial = replace(ensemble, networks=networks, whole_batches=True)
     channels = determine_num_input_channels(ensemble.plans, ensemble.configuration, ensemble.dataset)
     try:
         trial.logits(torch.zeros(channels, *ensemble.configuration.patch_size))
     except Exception as error:
-        logger.warning("the networks cannot be compiled, which costs speed alone: %s", error)
+        warn_of_no_compiler(error)
         return ensemble
     return trial
 
@@ -248,7 +295,7 @@ def _network(
         enable_deep_supervision=False,
     )
     network.load_state_dict(checkpoint["network_weights"])
-    return network.eval().to(memory_format=torch.channels_last_3d)
+    return network
 
 
 def _padded(data: torch.Tensor, patch: tuple[int, ...]) -> tuple[torch.Tensor, Slices]:

@@ -30,6 +30,7 @@ class TrainingSettings:
     seed: int = 12345
     checkpoint_epochs: int = 50
     checkpoint_minutes: float = 10.0
+    batch_seconds: float = 600.0
     mirroring: bool = True
     threads: int = 1
 
@@ -51,7 +52,7 @@ class TrainingSettings:
 
     def stamped(self) -> dict[str, Any]:
         """Return the settings that decide the weights."""
-        own = ("stage", "checkpoint_epochs", "checkpoint_minutes", "mirroring", "threads")
+        own = ("stage", "checkpoint_epochs", "checkpoint_minutes", "batch_seconds", "mirroring", "threads")
         return {name: value for name, value in vars(self).items() if name not in own}
 
 

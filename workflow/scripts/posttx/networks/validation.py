@@ -13,7 +13,7 @@ from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 
 from posttx.files import replacing
 from posttx.networks.nnunet import FILE_ENDING
-from posttx.networks.predictor import Ensemble, batch_size
+from posttx.networks.predictor import on_device, ready
 
 if TYPE_CHECKING:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -24,23 +24,17 @@ logger = logging.getLogger(__name__)
 def validate_held_out(trainer: nnUNetTrainer, mirroring: bool) -> None:
     """Predict the held-out cases of a trainer's fold into ``validation/`` and write ``summary.json`` as nnU-Net does.
 
+    The network goes the way that ``predict_shard`` sends an ensemble: the same batches, layout and compiling.
+
     Label maps lie on the standard grid (nnU-Net's raw data). Predictions of cases that the fold no longer holds out are
     removed. nnU-Net's own way does the same with two pools of processes, each of which costs seconds to start.
     """
     folder = Path(trainer.output_folder) / "validation"
     folder.mkdir(parents=True, exist_ok=True)
     trainer.set_deep_supervision_enabled(False)
-    trainer.network.eval()
     axes = tuple(trainer.inference_allowed_mirroring_axes or ()) if mirroring else ()
-    ensemble = Ensemble(
-        [trainer.network],
-        trainer.plans_manager,
-        trainer.configuration_manager,
-        trainer.dataset_json,
-        trainer.device,
-        axes,
-        batch_size(trainer.configuration_manager, trainer.device),
-    )
+    plans, configuration, dataset_json = trainer.plans_manager, trainer.configuration_manager, trainer.dataset_json
+    ensemble = ready(on_device([trainer.network], plans, configuration, dataset_json, trainer.device, axes))
     _, held_out = trainer.do_split()
     for path in folder.glob(f"*{FILE_ENDING}"):
         if path.name.removesuffix(FILE_ENDING) not in held_out:
