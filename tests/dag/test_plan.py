@@ -68,6 +68,16 @@ def test_somebodys_predictions_need_no_training(cohorts, tmp_path):
     assert run.jobs["gather_metrics"] == 1
 
 
+def test_predictions_that_fit_no_case_are_refused_when_planned_also_where_they_would_be_penalised(cohorts, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "patient1.nii.gz").touch()
+    models = {"theirs": {"predictions": {"additional": str(tmp_path / "theirs")}}}
+    text = refused(tmp_path, config(cohorts, models=models, evaluation={"missing": "penalise"}))
+    wanted = f"{brats_ids(1, first=500)[0]}.nii.gz"
+    for part in ("models.theirs.predictions.additional", "EVA014", "patient1.nii.gz", wanted):
+        assert part in text
+
+
 GPU_JOBS = {"train_fold", "validate_fold", "predict_shard"}
 
 
@@ -216,6 +226,8 @@ def test_excluded_cases_are_planned_nowhere(cohorts, tmp_path):
     assert "has 1 patients" in refused(tmp_path, settings)
     tmp_path.joinpath("predictions").mkdir()
     settings["models"] = {"theirs": {"predictions": {"additional": "predictions"}}}
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "predictions" / f"{brats_ids(1, first=500)[0]}.nii.gz").touch()
     run = snakemake(tmp_path, "-n", "audit", config=settings)
     assert run.returncode == 0, run.text
     whole = snakemake(tmp_path, "-n", "audit", config={**settings, "exclude": None})

@@ -41,6 +41,7 @@ from posttx.networks.predictor import load_ensemble
 from posttx.networks.splits import check_splits
 from posttx.reporting.figures_training import read_progress
 from posttx.reporting.report import write_report
+from posttx.scoring.predictions import check_predictions, find_predictions
 from restore_shard import restore_shard
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,6 +168,22 @@ def _(path, _patch):
     (path / "ratings.tsv").write_text("cohort\tcase\trating\tcomment\na\tx\texclude\t\n")
     listing = {"a": Listing([Case("x", "p", 1, "a", "000")], [])}
     return refusal(without_excluded, listing, read_ratings(path / "ratings.tsv"))
+
+
+def planned(path: Path, *names: str) -> PostTxError:
+    for name in names:
+        (path / name).touch()
+    return refusal(lambda: check_predictions(find_predictions(path, [FIRST]), path, [FIRST]))
+
+
+@kind("predictions of no case", "configuration", NOTHING_BEGUN)
+def _(path, _patch):
+    return planned(path, "patient1.nii.gz")
+
+
+@kind("two predictions of a case in the folder", "configuration", NOTHING_BEGUN)
+def _(path, _patch):
+    return planned(path, f"{FIRST}.nii.gz", f"{FIRST}_pred.nii.gz")
 
 
 # Standardisation: what an accepted audit lets through. Every case is tried.
@@ -367,6 +384,15 @@ SPOILT: dict[str, Callable[[scoring.Cohort, str], object]] = {
 }
 for told, spoil in SPOILT.items():
     kind(told, "scoring", OTHERS_SCORED)(lambda path, _patch, spoil=spoil: scored(path, spoil))
+
+
+@kind("prediction whose voxels are in another file", "scoring", OTHERS_SCORED)
+def _(path, _patch):
+    def detach(cohort: scoring.Cohort, case: str) -> None:
+        (cohort.root / f"one/{case}.nii.gz").unlink()
+        (cohort.root / f"one/{case}.mha").write_text("NDims = 3\nDimSize = 9 9 9\nElementDataFile = /etc/hostname\n")
+
+    return scored(path, detach)
 
 
 @kind("reference that cannot be read", "scoring", OTHER_CASES)

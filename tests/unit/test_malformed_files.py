@@ -13,7 +13,7 @@ from posttx.exclusions import read_ratings
 from posttx.labels import load_scheme
 from posttx.schemas import CASE_METRICS, read_table
 from posttx.scoring.counts import rows_from_counts
-from posttx.scoring.sources import find_predictions
+from posttx.scoring.predictions import find_predictions
 
 COUNTS = {"TP": 1, "FP": 2, "FN": 3, "TN": 4}
 

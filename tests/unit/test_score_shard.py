@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+import SimpleITK
 
 from gather_metrics import gather_metrics
 from posttx.cases import IMAGE_COLUMNS
@@ -105,7 +106,7 @@ def test_a_reference_is_read_once_for_all_models(cohort, monkeypatch):
     read = []
     monkeypatch.setattr(evaluation, "read_volume", lambda path: read.append(str(path)) or read_volume(path))
     cohort.score()
-    assert len(read) == len(set(read)) == len(CASES) * 3
+    assert sorted(read) == sorted(str(cohort.root / f"references/{case}.nii.gz") for case in CASES)
 
 
 def test_a_folder_of_cases_reads_as_one_table_that_fits_the_schema(cohort):
@@ -235,6 +236,25 @@ def test_predictions_of_nobody_are_listed(cohort):
     findings = read_table(cohort.gather("one", folder=str(cohort.root / "one"))["findings"], FINDINGS)
     assert findings["code"].tolist() == ["EVA009"]
     assert "BraTS-GLI-09999-100" in findings["message"].item()
+
+
+def test_a_prediction_in_another_format_scores_as_its_nifti_twin(cohort):
+    cohort.score(["one"])
+    expected = cohort.table().drop(columns=["model"])
+    for case, ending in zip(CASES, (".mha", ".nrrd", "_pred.mha"), strict=True):
+        path = cohort.root / f"one/{case}.nii.gz"
+        SimpleITK.WriteImage(SimpleITK.ReadImage(path), cohort.root / f"one/{case}{ending}", True)
+        path.unlink()
+    cohort.score(["one"])
+    pd.testing.assert_frame_equal(cohort.table().drop(columns=["model"]), expected)
+
+
+def test_cases_scored_as_empty_are_named(cohort):
+    (cohort.root / f"one/{CASES[1]}.nii.gz").unlink()
+    cohort.score(missing="penalise")
+    findings = read_table(cohort.gather("one", folder=str(cohort.root / "one"))["findings"], FINDINGS)
+    assert findings["code"].tolist() == ["EVA013"]
+    assert f"1 of 3 cases have no prediction: {CASES[1]}" in findings["message"].item()
 
 
 def test_cases_that_left_the_shard_leave_its_folders(cohort):

@@ -15,11 +15,9 @@ from posttx.scoring.sources import (
     aligned,
     alignment,
     axis_map,
-    find_predictions,
     grid_of,
 )
 
-CASES = ["BraTS-GLI-00001-100", "BraTS-GLI-00001-101"]
 LAS = np.array([[-1.0, 0, 0, 90], [0, 1, 0, -126], [0, 0, 1, -72], [0, 0, 0, 1]])
 SHAPE = (5, 6, 7)
 
@@ -30,45 +28,6 @@ def turned(data, affine, axes, flips):
     ornt = np.array([[axis, -1 if flip else 1] for axis, flip in zip(axes, flips, strict=True)])
     other = image.as_reoriented(ornt)
     return np.asarray(other.dataobj), other.affine
-
-
-@pytest.mark.parametrize("name", ["{}.nii.gz", "{}-seg.nii.gz", "{}_seg.nii", "{0}/{0}-seg.nii.gz", "{0}/{0}.nii.gz"])
-def test_names_of_all_traditions_are_found(tmp_path, name):
-    path = tmp_path / name.format(CASES[0])
-    path.parent.mkdir(exist_ok=True)
-    path.touch()
-    assert find_predictions(tmp_path, CASES).files == {CASES[0]: path}
-
-
-def test_images_hidden_files_and_other_formats_are_passed_over(tmp_path):
-    folder = tmp_path / CASES[0]
-    folder.mkdir()
-    for name in ("-t1c.nii.gz", "_0000.nii.gz", ".json", ".npz"):
-        (folder / f"{CASES[0]}{name}").touch()
-    (tmp_path / f".1.{CASES[0]}.nii.gz").touch()
-    (tmp_path / "_cases.tsv").touch()
-    found = find_predictions(tmp_path, CASES)
-    assert (found.files, found.repeated, found.unknown) == ({}, {}, [])
-
-
-def test_two_predictions_and_predictions_of_nobody_are_told_apart(tmp_path):
-    names = [f"{CASES[0]}.nii.gz", f"{CASES[0]}-seg.nii.gz", f"{CASES[1]}.nii.gz", "BraTS-GLI-09999-100.nii.gz"]
-    for name in names:
-        (tmp_path / name).touch()
-    found = find_predictions(tmp_path, CASES)
-    assert list(found.files) == [CASES[1]]
-    assert {path.name for path in found.repeated[CASES[0]]} == set(names[:2])
-    assert [path.name for path in found.unknown] == names[3:]
-
-
-def test_a_case_whose_own_id_ends_in_seg_is_itself(tmp_path):
-    (tmp_path / "scan-seg.nii.gz").touch()
-    assert list(find_predictions(tmp_path, ["scan-seg"]).files) == ["scan-seg"]
-
-
-def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(PostTxError, match=r"EVA001.*does not exist"):
-        find_predictions(tmp_path / "no", CASES)
 
 
 @pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))

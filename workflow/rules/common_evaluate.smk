@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from posttx.scoring.sources import find_predictions
+from posttx.scoring.predictions import check_predictions, find_predictions
 
 SEGMENTED_MODELS = one_of(model for model, source in config["models"].items() if "counts" not in source)
 COUNTED_MODELS = one_of(model for model, source in config["models"].items() if "counts" in source)
@@ -10,12 +10,21 @@ COUNTED_MODELS = one_of(model for model, source in config["models"].items() if "
 
 @cache
 def foreign_predictions(cohort, model):
-    """Return what a folder of somebody else's predictions holds for a cohort."""
+    """Return what a folder of somebody else's predictions holds for a cohort; refused where nothing fits, or two files do."""
     folder = config["models"][model]["predictions"][cohort]
+    cases = [case.case for case in CASES[cohort]]
     try:
-        return find_predictions(folder, {case.case for case in CASES[cohort]})
+        found = find_predictions(folder, cases)
+        check_predictions(found, folder, cases)
+        return found
     except PostTxError as error:
         raise WorkflowError(f"models.{model}.predictions.{cohort}: {error}")
+
+
+# While the workflow is parsed: what an input function raises is swallowed where the outputs exist already.
+for _model, _source in config["models"].items():
+    for _cohort in _source.get("predictions", ()):
+        foreign_predictions(_cohort, _model)
 
 
 def predictions_of(wildcards):

@@ -19,7 +19,7 @@ from posttx.parallel import map_cases
 from posttx.reporting.case_pictures import draw_case, montage
 from posttx.reporting.case_volumes import Tile, read_case, tile
 from posttx.reporting.viewer import case_script
-from posttx.scoring.sources import find_predictions
+from posttx.scoring.predictions import find_predictions
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

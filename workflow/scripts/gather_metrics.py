@@ -17,7 +17,8 @@ from posttx.files import torn_table
 from posttx.logs import configure_logging
 from posttx.schemas import COHORT, FINDINGS, read_table, write_table
 from posttx.scoring.evaluation import REMARKS, SCHEMAS
-from posttx.scoring.sources import find_predictions
+from posttx.scoring.prediction_findings import matching_findings
+from posttx.scoring.predictions import find_predictions
 from posttx.shard_files import DISAGREEMENT
 
 if TYPE_CHECKING:
@@ -75,14 +76,12 @@ def check_rows(table: pd.DataFrame, cases: Sequence[str], regions: Sequence[str]
     )
 
 
-def unknown_predictions(folder: str | Path, cohort: str, model: str, cases: Sequence[str]) -> list[Finding]:
-    """Return a warning per prediction file of a case that the cohort does not have."""
-    found = []
-    for path in find_predictions(folder, set(cases)).unknown:
-        message = f"model {model}: {path} is the prediction of no case of the cohort; it is not scored"
-        logger.warning("%s", message)
-        found.append(Finding("EVA009", cohort, message))
-    return found
+def prediction_findings(folder: str | Path, cohort: str, model: str, cases: Sequence[str]) -> list[Finding]:
+    """Return what is told of a model's folder of predictions; every file that is passed over is named in the log."""
+    found = find_predictions(folder, set(cases))
+    for path in (*found.unknown, *found.images, *found.hidden):
+        logger.warning("model %s: %s is not scored: it is the prediction of no case", model, path)
+    return matching_findings(found, folder, cohort, model, cases)
 
 
 def remarks_on_predictions(files: Mapping[str, Path], cohort: str, model: str) -> list[Finding]:
@@ -121,7 +120,7 @@ def gather_metrics(
 ) -> None:
     """Write metrics, lesions, confusion (all cases) and findings.
 
-    Findings are the predictions of unknown cases in ``folder`` and what is odd about those of known ones.
+    Findings say what of ``folder`` was matched how or passed over, and what is odd about the predictions.
 
     Where the folds' disagreement was written (``uncertainty``), it becomes a column of the metrics.
     """
@@ -138,7 +137,7 @@ def gather_metrics(
         logger.info("%s: %d rows of %d cases", name, len(table), len(cases))
     shards = zip(cases, people["shard"], strict=True)
     scored = {case: Path(outputs["metrics"]).with_suffix("") / shard / f"{case}.parquet" for case, shard in shards}
-    found = unknown_predictions(folder, cohort, model, cases) if folder else []
+    found = prediction_findings(folder, cohort, model, cases) if folder else []
     found += remarks_on_predictions(scored, cohort, model)
     write_table(findings_table(found), FINDINGS, outputs["findings"])
 

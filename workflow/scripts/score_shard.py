@@ -13,7 +13,7 @@ from posttx.parallel import map_cases
 from posttx.rows import read_rows
 from posttx.schemas import COHORT, GEOMETRY
 from posttx.scoring.evaluation import SCHEMAS, CaseItem, Scoring, Target, prepare, score_case
-from posttx.scoring.sources import find_predictions
+from posttx.scoring.predictions import find_predictions
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

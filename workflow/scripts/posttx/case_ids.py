@@ -10,8 +10,15 @@ from posttx.errors import PostTxError
 
 MODALITIES = ("t1n", "t1c", "t2w", "t2f")
 IMAGE_COLUMNS = (*MODALITIES, "seg")
+# What else the modalities are called in file names, columns of sheets and nnU-Net's channel names, in lower case.
+IMAGE_NAMES = {
+    "t1": "t1n", "t1w": "t1n", "t1n": "t1n", "t1pre": "t1n",
+    "t1c": "t1c", "t1ce": "t1c", "t1gd": "t1c", "t1wce": "t1c", "ct1": "t1c", "t1post": "t1c", "t1km": "t1c",
+    "t2": "t2w", "t2w": "t2w",
+    "t2f": "t2f", "flair": "t2f", "t2flair": "t2f", "t2-flair": "t2f", "t2_flair": "t2f",
+}  # fmt: skip
 CASE_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,198}[A-Za-z0-9])?")
-BRATS_ID = re.compile(r"(?P<patient>[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*-\d{5})-(?P<timepoint>\d{3})")
+BRATS_ID = re.compile(r"(?P<patient>[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*-\d{5})-(?P<timepoint>\d{3,14})")
 # case, patient, timepoint, modality -> path
 Row = tuple[str, str, int, dict[str, str]]
 
@@ -38,7 +45,7 @@ def check_case_id(case: str, source: str | Path = "") -> str:
 
 
 def split_brats_id(case: str, source: str | Path = "") -> tuple[str, int]:
-    """Return (patient, timepoint) of ``<name>-<patient, 5 digits>-<timepoint, 3 digits>``."""
+    """Return (patient, timepoint) of ``<name>-<patient, 5 digits>-<timepoint, 3 digits or a date>``."""
     match = BRATS_ID.fullmatch(case)
     if not match:
         raise PostTxError(

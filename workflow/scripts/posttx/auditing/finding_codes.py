@@ -415,6 +415,30 @@ CODES: dict[str, Code] = {
         "values at most 0.01 from an integer, as scaled storage leaves them: scored as that integer",
         "Nothing; or store the prediction as integers",
     ),
+    "EVA011": Code(
+        "info",
+        "files passed over among the predictions",
+        "volumes named like scans (`-t1c`, `_0001`), hidden ones and clutter are no predictions",
+        "Nothing; rename a file that is a prediction to `<case>.nii.gz`",
+    ),
+    "EVA012": Code(
+        "info",
+        "predictions matched by more than the id",
+        "the file is not called `<case>`, but its name or its folder spells the case out",
+        "Check the example; rename the files to `<case>.nii.gz` where it is wrong",
+    ),
+    "EVA013": Code(
+        "warning",
+        "predictions missing",
+        "cases without a prediction are scored as empty segmentations (`evaluation.missing: penalise`)",
+        "Add the predictions",
+    ),
+    "EVA014": Code(
+        "error",
+        "no prediction matched",
+        "no file of a model's folder belongs to a case of the cohort",
+        "Name the files by case, or correct the folder",
+    ),
     "CNT001": Code(
         "error",
         "not a counts file",

@@ -15,6 +15,7 @@ import numpy as np
 from posttx.errors import PostTxError
 from posttx.label_maps import whole_values
 from posttx.nifti import Scratch, Volume, read_header, read_volume
+from posttx.scoring.segmentation_files import read_segmentation
 from posttx.scoring.sources import IDENTITY, AxisMap, Grid, alignment, axis_map, grid_of
 
 COARSE_MM = 2.0
@@ -126,7 +127,7 @@ def read_case(
         drawn = grid_of(volume)
         maps["ref"] = cropped(turned(volume, IDENTITY if geometry == "trust_voxels" else axis_map(drawn, grid)))
     if prediction is not None:
-        volume = read_volume(prediction, scratch)
+        volume = read_segmentation(prediction, scratch)
         own = grid_of(volume)
         trusted = drawn if geometry == "trust_voxels" else None
         mapping = alignment(own, trusted, grid, geometry) if trusted else axis_map(own, grid)

@@ -22,6 +22,7 @@ from posttx.rows import prepare_rows, write_rows
 from posttx.schemas import CASE_METRICS, CONFUSION, LESIONS
 from posttx.scoring import metrics, sources
 from posttx.scoring.scoring_schemes import ScoringScheme, scoring_scheme
+from posttx.scoring.segmentation_files import read_segmentation
 
 if TYPE_CHECKING:
     from posttx.scoring.shapes import PairShapes
@@ -217,7 +218,7 @@ def _missing(item: CaseItem, model: str, reference: Reference | None, scoring: S
 def _prediction(
     item: CaseItem, path: Path, reference: Reference | None, scoring: Scoring
 ) -> tuple[np.ndarray, tuple[float, float, float], list[Remark]]:
-    volume = read_volume(path)
+    volume = read_segmentation(path)
     data, rounded = label_array(volume, scoring.labels, PREDICTION, item.case)
     remarks = [*volume.remarks, *([(PREDICTION.rounded, rounded)] if rounded else [])]
     if reference is None:

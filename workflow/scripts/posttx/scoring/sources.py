@@ -1,67 +1,21 @@
-"""Segmentations from anywhere: which file is whose, and onto the reference's grid."""
+"""Segmentations from anywhere, laid onto the reference's grid."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from posttx.cases import MODALITIES
 from posttx.errors import PostTxError
-from posttx.files import is_folder
 
-if TYPE_CHECKING:  # the workflow is parsed with this module, and nibabel would cost it a tenth of a second
+if TYPE_CHECKING:
     from posttx.nifti import Volume
 
-SEGMENTATION = re.compile(r"(?P<stem>.+?)(?:[-_]seg)?\.nii(?:\.gz)?")
-IMAGE = re.compile(rf".+(?:-(?:{'|'.join(MODALITIES)})|_\d{{4}})\.nii(?:\.gz)?")
 # Corners of two grids are the same point within this many voxels, as for the audit; headers store float32.
 CORNER_TOLERANCE = 0.05
-
-
-@dataclass
-class Found:
-    """What a folder of predictions holds: one file per case, files that claim the same case, files of nobody."""
-
-    files: dict[str, Path] = field(default_factory=dict)
-    repeated: dict[str, list[Path]] = field(default_factory=dict)
-    unknown: list[Path] = field(default_factory=list)
-
-
-def find_predictions(folder: str | Path, cases: Collection[str]) -> Found:
-    """Match the NIfTI files of ``folder`` (and of case folders one level down) to case ids.
-
-    ``<case>.nii.gz`` and ``<case>-seg.nii.gz`` are accepted, uncompressed too; images (``-t1c``, ``_0000``) and names
-    that begin with a dot or an underscore are passed over. A folder that does not exist raises an error.
-    """
-    folder = Path(folder)
-    if not is_folder(folder):
-        raise PostTxError(
-            "the folder of predictions does not exist",
-            remedy="Set the model's `predictions` to it",
-            file=folder,
-            code="EVA001",
-        )
-    known, found = set(cases), Found()
-    claims: dict[str, list[Path]] = {}
-    for path in sorted([*folder.glob("*.nii*"), *folder.glob("*/*.nii*")]):
-        match = SEGMENTATION.fullmatch(path.name)
-        hidden = path.name.startswith((".", "_")) or (path.parent.name.startswith(".") and path.parent != folder)
-        if not match or hidden or IMAGE.fullmatch(path.name):
-            continue
-        whole = re.sub(r"\.nii(?:\.gz)?$", "", path.name)
-        case = whole if whole in known else match["stem"]
-        if case in known:
-            claims.setdefault(case, []).append(path)
-        else:
-            found.unknown.append(path)
-    found.files = {case: paths[0] for case, paths in claims.items() if len(paths) == 1}
-    found.repeated = {case: paths for case, paths in claims.items() if len(paths) > 1}
-    return found
 
 
 @dataclass(frozen=True)
