@@ -224,7 +224,6 @@ def test_excluded_cases_are_planned_nowhere(cohorts, tmp_path):
     tmp_path.joinpath("ratings.tsv").write_text("cohort\tcase\trating\tcomment\n" + "".join(lines))
     settings = config(cohorts, exclude="ratings.tsv")
     assert "has 1 patients" in refused(tmp_path, settings)
-    tmp_path.joinpath("predictions").mkdir()
     settings["models"] = {"theirs": {"predictions": {"additional": "predictions"}}}
     (tmp_path / "predictions").mkdir()
     (tmp_path / "predictions" / f"{brats_ids(1, first=500)[0]}.nii.gz").touch()
