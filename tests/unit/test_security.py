@@ -256,7 +256,7 @@ def test_a_checkpoint_that_everybody_could_have_forged_is_refused(tmp_path, open
     with pytest.raises(PostTxError, match="everybody on this machine may write") as caught:
         check_checkpoint(tmp_path / LATEST)
     assert caught.value.file == str(path)
-    assert f"chmod o-w {path}" in caught.value.remedy
+    assert f"`chmod o-w {path}`" in caught.value.remedy
     path.chmod(path.stat().st_mode & ~EVERYBODY)
     check_checkpoint(tmp_path / LATEST)
 

@@ -9,10 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from posttx.cases import Case
-from posttx.errors import PostTxError
+from posttx.errors import PostTxError, command
 
 # A job lasts longer than clocks of one network differ.
 TOLERATED_SECONDS = 10.0
+MOST_FOLDERS = 5
 
 
 def newest_file(paths: Iterable[str]) -> tuple[float, str]:
@@ -47,11 +48,14 @@ def check_dates(cohorts: Mapping[str, Iterable[Case]], now: float) -> None:
     future = [entry for entry in dated if entry[2] > now + TOLERATED_SECONDS]
     if future:
         case, path, moment = future[0]
+        folders = sorted({str(Path(path).parent) for _, path, _ in future})
+        places = folders if len(folders) <= MOST_FOLDERS else [os.path.commonpath(map(os.path.abspath, folders))]
+        # -L: the date of a link is not that of its file.
+        touch = command("find", "-L", *places, "-name", "*.nii*", "-newermt", "now", "-exec", "touch", "{}", "+")
         raise PostTxError(
             f"{len(future)} of {len(dated)} files are dated in the future, this one {_text(moment)}, where this "
             f"machine's clock says {_text(now)}; Snakemake would take all that is made of them for outdated",
-            remedy="Correct the clock of this machine, or date the files anew: "
-            f"find {Path(path).parents[1]} -newermt now -exec touch {{}} +",
+            remedy=f"Correct the clock of this machine, or date the files anew: {touch}",
             case=case,
             file=path,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 LONGEST_LINE = 800
@@ -20,6 +21,11 @@ def readable(text: str) -> str:
             plain = f"{plain[: LONGEST_LINE // 2]} ... {plain[-LONGEST_LINE // 4 :]}"
         lines.append(plain)
     return "\n".join(lines)
+
+
+def command(*words: str | Path) -> str:
+    """Return a command for a remedy, to be pasted into a shell as it stands: each word quoted, in backticks."""
+    return f"`{shlex.join(map(str, words))}`"
 
 
 class PostTxError(Exception):

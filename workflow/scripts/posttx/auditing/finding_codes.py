@@ -328,7 +328,7 @@ CODES: dict[str, Code] = {
         "error",
         "label scheme contradicted",
         "the intensities fit another assignment of names to integers clearly better",
-        "Set `labels` to a scheme with the names that fit",
+        "Set `labels` to a scheme with the names that fit, or correct the references",
     ),
     "SCH002": Code(
         "info",
@@ -467,7 +467,7 @@ CODES: dict[str, Code] = {
         "error",
         "counts of other labels",
         "labels are missing in a case or not in the label scheme",
-        "Choose the label scheme that the counts belong to",
+        "Choose the label scheme that the counts belong to, or evaluate all cases with the same labels",
     ),
     "CNT006": Code(
         "error",

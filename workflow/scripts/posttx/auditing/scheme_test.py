@@ -28,6 +28,8 @@ LOOKS: dict[str, tuple[float, ...]] = {
     "ET": (2.5, -0.2, 2.3, 1.7, 2.3),
     "RC": (0.0, -2.0, -2.0, 4.0, -2.5),
 }
+# Other names of a class of the same look: those of BraTS 2018 to 2021.
+SAME_LOOK = {"NCR": "NETC", "ED": "SNFH"}
 # A difference of this size is squashed to 0.76: of one standard deviation, wider where scans differ more.
 SCALES = np.array([1.0, 1.0, 1.0, 2.0, 1.5])
 # T1n says little beyond enhancement and T1c, and blood makes a necrotic core bright there.
@@ -85,13 +87,13 @@ def scheme_tests(evidence: pd.DataFrame, names: Mapping[int, str]) -> dict[str, 
 
 def gather_witnesses(evidence: pd.DataFrame, names: Mapping[int, str]) -> Witnesses:
     """Return the misfits of all assignments of the names that have a look to their integers, case by case."""
-    known = {value: name for value, name in names.items() if name in LOOKS}
+    known = {value: name for value, name in names.items() if SAME_LOOK.get(name, name) in LOOKS}
     values = tuple(known)
     candidates = list(itertools.permutations(known.values()))
     found = case_features(evidence, values)
     labels = [frozenset(features) for _, features in found]
     order = {name: place for place, name in enumerate(LOOKS)}
-    places = np.array([[order[name] for name in names] for names in candidates], int).reshape(
+    places = np.array([[order[SAME_LOOK.get(name, name)] for name in names] for names in candidates], int).reshape(
         len(candidates), len(values)
     )
     misfits = [_misfits(features, values, places) for _, features in found]
@@ -219,5 +221,6 @@ def scheme_findings(result: Mapping[str, Any]) -> list[Finding]:
 
 def _contradiction(cohort: str, result: Mapping[str, Any]) -> Finding:
     named = ", ".join(f"{label}: {name}" for label, name in result["best"].items())
-    remedy = f"Set `labels` to a scheme that says {named}, or correct the references"
+    scheme = f"a scheme of config/labels that says {named} (write one where none does)"
+    remedy = f"Set `labels` to {scheme}, or correct the references"
     return Finding("SCH001", cohort, result["reason"], remedy=remedy)

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from posttx.errors import PostTxError
+from posttx.errors import PostTxError, command
 
 logger = logging.getLogger(__name__)
 TRUSTED = "POSTTX_TRUST"
@@ -54,7 +54,7 @@ def _doubts(path: Path) -> Iterator[tuple[Path, str, str]]:
     for container, entry in _steps(path):
         mode = container.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            yield container, "everybody on this machine may write to it", f"run `chmod o-w {container}`"
+            yield container, "everybody on this machine may write to it", f"run {command('chmod', 'o-w', container)}"
         elif mode & stat.S_IWOTH and not _is_trusted(entry.lstat().st_uid):
             yield entry, f"it lies in a folder open to all and belongs to {_name(entry.lstat().st_uid)}", _whose(entry)
 
@@ -62,13 +62,18 @@ def _doubts(path: Path) -> Iterator[tuple[Path, str, str]]:
 def _own_doubts(place: Path, status: os.stat_result) -> Iterator[tuple[Path, str, str]]:
     sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
     if status.st_mode & stat.S_IWOTH and not stat.S_ISLNK(status.st_mode) and not sticky:
-        yield place, "everybody on this machine may write to it", f"run `chmod o-w {place}` and `umask 022`"
+        yield (
+            place,
+            "everybody on this machine may write to it",
+            f"run {command('chmod', 'o-w', place)} and `umask 022`",
+        )
     if not _is_trusted(status.st_uid):
         yield place, f"it belongs to {_name(status.st_uid)}", _whose(place)
 
 
 def _whose(place: Path) -> str:
-    return f"copy it (`cp -r {place}`) and use the copy, or set {TRUSTED} to the names of users you trust, with commas"
+    mine = command("cp", "-rL", place, f"{place.name}_mine")
+    return f"copy it ({mine}) and use the copy, or set {TRUSTED} to the names of users you trust, with commas"
 
 
 def _steps(path: Path) -> Iterator[tuple[Path, Path]]:
