@@ -13,6 +13,7 @@ import remedies_files
 import remedies_geometry
 import remedies_images
 import remedies_labels
+import remedies_predictions
 import remedies_scoring
 from remedy_table import LOOKS, Remedies
 
@@ -27,6 +28,7 @@ MODULES = (
     remedies_images,
     remedies_geometry,
     remedies_labels,
+    remedies_predictions,
     remedies_scoring,
     remedies_counts,
 )
