@@ -18,7 +18,7 @@ from posttx.files import write_json
 from posttx.schemas import COHORT, FINDINGS, INTENSITY, LABEL_VOLUMES, THUMBNAILS, write_table
 from write_audit_page import write_page_and_pictures
 
-HOSTILE = "<script>alert(1)</script>\"'&"
+HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 SIDE = 40
 SETTINGS: dict[str, Any] = {
     "cohorts": {"training": "train", "additional": "test"},

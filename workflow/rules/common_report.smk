@@ -16,11 +16,6 @@ def prediction_lists(wildcards):
     return [f"{folder}/{shard}/_cases.tsv" for shard in shards_of(wildcards.cohort)]
 
 
-def prediction_folder(wildcards):
-    """Return the folder of somebody else's predictions of a cohort; nothing for a model trained here."""
-    return config["models"][wildcards.model].get("predictions", {}).get(wildcards.cohort, "")
-
-
 def confusion_of(wildcards):
     """Return the confusion table of a model on a cohort; none where only counts are known."""
     known = wildcards.model in scored_models(wildcards.cohort)

@@ -114,11 +114,11 @@ rule draw_cases:
     resources:
         mem_mb=4_000,
         runtime="1h",
+    # no folder of predictions: the archive of `snakemake --report` tells the parameters of a figure
     params:
         colors=LABEL_COLORS,
         names=LABEL_NAMES,
         geometry=lookup("audit/geometry", within=config),
-        folder=prediction_folder,
         cases=lookup("report/extreme_cases", within=config),
         further=lookup("report/cases", within=config),
         code=code_of("draw_cases.py"),

@@ -34,6 +34,17 @@ rule bundle_report:
     input:
         page=rules.write_report.output.page,
         viewer=rules.write_report.output.viewer,
+        # its pictures are those of today too
+        audit="<results>/report/audit.html" if IMAGE_COHORTS else [],
+    output:
+        # Snakemake calls the page in the zip after its folder: index.html, as the viewer's way back expects
+        report(
+            directory("<results>/bundle/index"),
+            htmlindex="index.html",
+            caption="../report/page.rst",
+            category="0 Report",
+            labels={"page": "report"},
+        ),
     log:
         "<logs>/bundle_report.log",
     benchmark:

@@ -130,7 +130,9 @@ if __name__ == "__main__":
     cases = read_parquet(snakemake.input.cohort)
     wanted = (snakemake.params.cases, snakemake.params.further)
     extremes = select(snakemake.input.worst, snakemake.input.best, cases, *wanted)
-    predictions = predictions_of(snakemake.input.predictions, snakemake.params.folder, list(cases["case"]))
+    model = snakemake.config["models"][snakemake.wildcards.model]
+    folder = model.get("predictions", {}).get(snakemake.wildcards.cohort, "")
+    predictions = predictions_of(snakemake.input.predictions, folder, list(cases["case"]))
     montages = {"worst": snakemake.output.worst, "best": snakemake.output.best}
     look = (snakemake.params.colors, snakemake.params.names, snakemake.params.geometry)
     lesions = read_parquet(snakemake.input.lesions)

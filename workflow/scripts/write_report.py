@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posttx.logs import configure_logging
-from posttx.reporting.report import write_report, write_viewer
+from posttx.reporting.report import remove_stale, write_report, write_viewer
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -13,5 +13,6 @@ if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     settings = snakemake.params.settings
     assets = Path(snakemake.scriptdir).parent / "report"
+    remove_stale(Path(snakemake.output.page).parent, settings)
     write_viewer(assets, snakemake.output.viewer, snakemake.output.library, settings)
     write_report(snakemake.params.results, assets, snakemake.output.page, settings)

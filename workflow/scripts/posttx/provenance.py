@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from posttx.files import digest_of
+from posttx.redaction import public_digest
 
 PACKAGES = (
     "snakemake",
@@ -36,8 +37,8 @@ PACKAGES = (
 def provenance(config: Mapping[str, Any], repository: str | Path) -> dict[str, Any]:
     """Return a JSON-able record of software, code, configuration, hardware and seeds of this run.
 
-    ``config`` is the configuration as used, of which ``recorded`` is kept and digested.
-    Whatever cannot be found out (no git, no GPU) is null.
+    ``config`` is the configuration as used, of which ``recorded`` is kept and digested. The public digest, which the
+    report shows, leaves out the paths too. Whatever cannot be found out (no git, no GPU) is null.
     """
     used = recorded(config)
     return {
@@ -48,6 +49,7 @@ def provenance(config: Mapping[str, Any], repository: str | Path) -> dict[str, A
         "git_changed_files": _changed(repository),
         "config": used,
         "config_digest": digest_of(used),
+        "public_config_digest": public_digest(config),
         "seeds": _seeds(config),
         "hardware": hardware(),
     }

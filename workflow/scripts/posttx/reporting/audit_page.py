@@ -13,6 +13,7 @@ from markupsafe import Markup
 from posttx.auditing.finding_codes import CODES
 from posttx.auditing.findings import count_by_code, fatal_severities
 from posttx.files import read_json, write_text
+from posttx.redaction import public_findings
 from posttx.reporting import report_data
 from posttx.reporting.pages import digest, environment, joined, texts
 from posttx.reporting.palettes import MODALITY_NAMES
@@ -48,7 +49,8 @@ def page_context(
     results: Path, assets: Path, pictures: Mapping[tuple[str, str], str], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return everything that the template shows."""
-    findings = read_table(results / "audit/findings.parquet", FINDINGS)
+    cohorts = {cohort: read_table(results / f"cohorts/{cohort}.parquet", COHORT) for cohort in settings["cohorts"]}
+    findings = public_findings(read_table(results / "audit/findings.parquet", FINDINGS), cohorts)
     labels = read_table(results / "audit/labels.parquet", LABEL_VOLUMES)
     counts = count_by_code(findings)
     fatal = fatal_severities(counts, settings["fail_on"])
@@ -72,8 +74,7 @@ def page_context(
         "colors": {f"{label} {name}": settings["colors"][name] for label, name in settings["labels"].items()},
         "modality": settings["modality"],
         "cohorts": [
-            cohort_part(read_table(results / f"cohorts/{cohort}.parquet", COHORT), use, findings, pictures)
-            for cohort, use in settings["cohorts"].items()
+            cohort_part(cohorts[cohort], use, findings, pictures) for cohort, use in settings["cohorts"].items()
         ],
     }  # fmt: skip
 

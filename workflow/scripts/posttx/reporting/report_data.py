@@ -14,6 +14,10 @@ from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.reporting.report_tables import DASH, NOTHING, Cell, View, count, number, text
 
 # no line break within a size
+WITHHELD = (
+    "Files, comments and names that are no case of a cohort are not told here, because pages are passed on: the full "
+    "messages stand in results/audit and results/scored where the run was made."
+)
 TIMES = "\u00a0×\u00a0"
 
 
@@ -125,14 +129,14 @@ def findings(table: pd.DataFrame, limit: int) -> tuple[View, View]:
         "findings-summary", "Findings of the audit by kind",
         [("Severity", ""), ("Code", ""), ("Cohort", ""), ("Findings", ""), ("Cases", "distinct cases"),
          ("First of them", ""), ("What to do", "")],
-        short, files,
+        short, files, WITHHELD,
     )  # fmt: skip
-    note = f"The first {limit:,} of {len(table):,}; all are in the file." if len(table) > limit else ""
+    note = f"The first {limit:,} of {len(table):,}; all are in the file. " if len(table) > limit else ""
     whole = View(
         "findings-list", "All findings",
         [("Severity", ""), ("Code", ""), ("Cohort", ""), ("Case", ""), ("Modality", ""), ("Finding", ""),
          ("What to do", "")],
-        rows, files, note, large=True,
+        rows, files, note + WITHHELD, large=True,
     )  # fmt: skip
     return summary, whole
 

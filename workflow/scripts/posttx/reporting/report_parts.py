@@ -19,6 +19,7 @@ from posttx.analysis.conclusions import conclusions
 from posttx.analysis.interpretation import Sentence, sentences
 from posttx.errors import PostTxError
 from posttx.files import read_json, read_parquet
+from posttx.redaction import public_findings
 from posttx.reporting import methods
 from posttx.reporting import report_data as data_views
 from posttx.reporting import report_tables as views
@@ -27,6 +28,7 @@ from posttx.reporting.report_cases import all_cases, case_entries, case_scores, 
 from posttx.reporting.style import INK
 
 FINDINGS_SHOWN = 500
+SOURCES = {"path": "a folder of cases", "sheet": "a sheet of cases", "phantom": "phantom (simulated)"}
 
 
 def slug(name: str) -> str:
@@ -39,7 +41,8 @@ def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) 
     cohorts = {name: _cohort(results, name, settings) for name in settings["config"]["cohorts"]}
     data: dict[str, Any] = {"snapshot": data_views.snapshot(cohorts), "audited": any(settings["cohorts"].values())}
     if data["audited"]:
-        findings = _findings(results, settings)
+        tables = {name: cohort["table"] for name, cohort in cohorts.items()}
+        findings = public_findings(_findings(results, settings), tables)
         data["severities"] = {name: int((findings["severity"] == name).sum()) for name in ("error", "warning", "info")}
         data["findings"], data["all_findings"] = data_views.findings(findings, FINDINGS_SHOWN)
         data["intensity"] = data_views.intensities(read_parquet(results / "audit/intensity.parquet"))
@@ -65,11 +68,7 @@ def _findings(results: Path, settings: Mapping[str, Any]) -> pd.DataFrame:
 
 def _cohort(results: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     cohort = settings["config"]["cohorts"][name]
-    source = next(
-        (f"{kind}: {cohort[kind]}" for kind in ("path", "sheet") if kind in cohort), "counts alone, no images"
-    )
-    if "phantom" in cohort:
-        source = "phantom (simulated)"
+    source = next((known for kind, known in SOURCES.items() if kind in cohort), "counts alone, no images")
     if settings["cohorts"][name]:
         table = read_parquet(results / f"cohorts/{name}.parquet")
         known = table
