@@ -111,6 +111,107 @@ def test_ratings_are_kept_and_exported(opened, report):
     assert saved.loc[0, ["cohort", "rating", "comment"]].tolist() == ["additional", "exclude", "motion artefact"]
 
 
+def rate(page, rating, comment=""):
+    case = page.locator("details.case").first
+    case.locator("summary").click()
+    case.get_by_label(rating).check()
+    case.get_by_label("Comment").fill(comment)
+
+
+def exported(page):
+    with page.expect_download() as download:
+        page.locator("#export-ratings").click()
+    return pd.read_csv(download.value.path(), sep="\t", dtype=str, keep_default_na=False)
+
+
+def in_one_browser(browser, *paths):
+    """Open pages in one profile: all pages from disk share one storage."""
+    context = browser.new_context(offline=True)
+    pages = []
+    for path in paths:
+        pages.append(context.new_page())
+        pages[-1].goto(path.as_uri())
+    return pages
+
+
+@pytest.fixture(scope="module")
+def other_report(report, tmp_path_factory):
+    """The report of another run on cases of the same names."""
+    import results_tree as tree
+
+    from posttx.reporting.report import write_report
+
+    results = tmp_path_factory.mktemp("other") / "results"
+    shutil.copytree(report.parents[1], results, ignore=shutil.ignore_patterns("images"))
+    metrics = results / "metrics/additional/nnunet.parquet"
+    table = pd.read_parquet(metrics)
+    table.assign(n_pred=table["n_pred"] + 1).to_parquet(metrics)
+    settings = tree.settings_of(tree.configured(), {"training": True, "additional": True})
+    write_report(results, tree.ASSETS, results / "report/index.html", settings)
+    return results / "report/index.html"
+
+
+def test_a_rating_of_one_report_appears_in_no_other(browser, report, other_report):
+    first, second = in_one_browser(browser, report, other_report)
+    rate(first, "exclude")
+    second.reload()
+    assert second.locator("#rated").inner_text() == "0 rated"
+    assert len(exported(second)) == 0
+    first.reload()
+    assert first.locator("#rated").inner_text() == "1 rated"
+    first.context.close()
+
+
+def test_two_raters_rate_separately_and_are_named_in_the_export(opened, report):
+    page = opened(report)
+    page.locator("#rater").fill("Anna")
+    rate(page, "exclude", "=cmd()")
+    page.locator("#rater").fill("Ben")
+    assert page.locator("#rated").inner_text() == "0 rated"
+    assert len(exported(page)) == 0
+    page.locator("#rater").fill("Anna")
+    (row,) = exported(page).to_dict("records")
+    assert (row["rating"], row["comment"], row["model"], row["rater"]) == ("exclude", "'=cmd()", "nnunet", "Anna")
+
+
+@pytest.mark.parametrize("torn", ["{", "null", "[1]", '"x"', '{"a": 1}', '{"additional\\tx\\tnnunet": {"rating": 7}}'])
+def test_a_damaged_storage_stops_nothing(opened, report, torn):
+    page = opened(report)
+    page.evaluate("text => localStorage.setItem('posttx-ratings-' + document.body.dataset.run + '-', text)", torn)
+    page.reload()
+    assert page.locator("#rated").inner_text() == "0 rated"
+    page.wait_for_selector("table.dataTable")
+    rate(page, "keep")
+    page.reload()
+    assert page.locator("#rated").inner_text() == "1 rated"
+
+
+def test_a_hash_that_cannot_be_decoded_stops_nothing(opened, report):
+    page = opened(report)
+    page.goto(report.as_uri() + "#%E0%A4%A")
+    page.reload()
+    assert page.locator("nav a[aria-current]").count() >= 0
+    page.wait_for_selector("table.dataTable")
+    page.evaluate("location.hash = '#%E0%A4%A2%'")
+    viewer = opened(report.parent / "viewer/index.html")
+    viewer.goto((report.parent / "viewer/index.html").as_uri() + "#a/%E0%A4%A/b")
+    viewer.reload()
+    assert viewer.locator("#message").inner_text() == "Open a case from the report."
+
+
+def test_cells_of_a_saved_table_run_nothing_and_numbers_stay(opened, report):
+    page = opened(report)
+    table = page.locator("#table-volume-bias-additional-nnunet")
+    table.locator("tbody td").first.evaluate("cell => { cell.textContent = '=1+1'; }")
+    table.locator("tbody td").nth(1).evaluate("cell => { cell.textContent = '-0.5 -0.7 to 0.1'; }")
+    page.evaluate("new DataTable('#table-volume-bias-additional-nnunet table').rows().invalidate()")
+    with page.expect_download() as download:
+        table.get_by_role("button", name="CSV").click()
+    first = pd.read_csv(download.value.path(), dtype=str).iloc[0].tolist()
+    assert first[0] == "'=1+1"
+    assert first[1] == "-0.5 -0.7 to 0.1"
+
+
 def test_one_model_and_cohort_can_be_shown_alone(opened, report):
     page = opened(report)
     page.locator("#which").select_option("additional-nnunet")

@@ -38,13 +38,15 @@ def make_inputs(home: Path) -> dict:
     shutil.copy(theirs / "P1-1.nii.gz", theirs / "Nachbarin-1.nii.gz")
     comment = "Oberarzt says: wrong patient"
     (home / "Charite_ratings.tsv").write_text(
-        f"cohort\tcase\trating\tcomment\nclinic\tP3-1\texclude\t{comment}\nclinic\tNachbarin-7\tkeep\t{comment}\n"
+        f"cohort\tcase\trating\tcomment\nklinik\tP3-1\texclude\t{comment}\nklinik\tNachbarin-7\tkeep\t{comment}\n"
     )
-    (home / "Geheimrat.json").write_text(json.dumps({"metric_per_case": [counts(f"Q{n}-1") for n in (1, 2, 3)]}))
+    (home / "Geheimrat.json").write_text(
+        json.dumps({"metric_per_case": [counts(f"BraTS-GLI-0900{n}-100") for n in (1, 2, 3)]})
+    )
     return {
-        "cohorts": {"clinic": {"sheet": str(home / "Charite.tsv"), "use": "test"}, "counted": {"use": "test"}},
+        "cohorts": {"klinik": {"sheet": str(home / "Charite.tsv"), "use": "test"}, "counted": {"use": "test"}},
         "models": {
-            "theirs": {"predictions": {"clinic": str(theirs)}},
+            "theirs": {"predictions": {"klinik": str(theirs)}},
             "published": {"counts": {"counted": str(home / "Geheimrat.json")}},
         },
         "exclude": str(home / "Charite_ratings.tsv"),
@@ -113,7 +115,7 @@ def test_the_owner_finds_the_names_beside_the_results(finished):
     home, _ = finished
     results = home / "run/results"
     record = json.loads((results / "provenance.json").read_text())
-    assert record["config"]["models"]["theirs"]["predictions"]["clinic"] == str(home / "Geheimrat")
+    assert record["config"]["models"]["theirs"]["predictions"]["klinik"] == str(home / "Geheimrat")
     assert hits(results / "cohorts", ["Mustermann 1 t1c"])
     assert hits(results / "audit", ["Oberarzt says"])
     assert hits(results / "scored", ["Nachbarin"])
@@ -123,17 +125,17 @@ def test_the_zip_has_a_page_with_all_that_it_shows(finished):
     home, _ = finished
     names = [where for where, _ in hits(home / "handed_on/bundle", ["posttxcase("])]
     assert {name for name in names if "P3" in name} == set()
-    assert any(re.fullmatch(r"index/viewer/clinic/theirs/P1-1\.js", name) for name in names)
+    assert any(re.fullmatch(r"index/viewer/klinik/theirs/P1-1\.js", name) for name in names)
 
 
 def test_a_cohort_that_left_the_configuration_leaves_report_and_bundle(finished):
     home, config = finished
     results = home / "run/results"
-    assert (results / "report/viewer/clinic").is_dir()
+    assert (results / "report/viewer/klinik").is_dir()
     assert (results / "report/audit.html").is_file()
     counted = {"cohorts": {"counted": config["cohorts"]["counted"]}, "exclude": None}
     counted["models"] = {"published": config["models"]["published"]}
     run(home, {**config, **counted})
     for folder in (results / "report", results / "bundle"):
-        assert hits(folder, ["clinic", "P1-1"]) == []
+        assert hits(folder, ["klinik", "P1-1"]) == []
         assert not list(folder.rglob("*.webp"))

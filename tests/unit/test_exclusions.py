@@ -32,6 +32,23 @@ def test_the_exported_file_is_read(ratings):
     ]
 
 
+def test_models_and_raters_rate_a_case_separately_and_what_weighs_most_holds(ratings):
+    header = HEADER.replace("comment", "comment\tmodel\trater")
+    rows = [
+        "a\tx-1\tkeep\tfine\tm\tAnna",
+        "a\tx-1\texclude\t'=motion\tm\tBen",
+        "a\tx-1\tfix\tfine\tn\tAnna",
+        "a\tx-2\tkeep\t\tm\tAnna",
+    ]
+    found = read_ratings(ratings(header + "\n".join(rows) + "\n"))
+    assert [(one.case, one.rating, one.comment) for one in found] == [
+        ("x-1", "exclude", "fine; =motion"),
+        ("x-2", "keep", ""),
+    ]
+    with pytest.raises(PostTxError, match="line 3: case 'x-1' of cohort 'a' stands in line 2 too"):
+        read_ratings(ratings(header + rows[0] + "\n" + rows[0] + "\n"))
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_spreadsheets_marks_and_line_ends_do_no_harm(ratings, end):
     text = "\ufeff" + HEADER.replace("\n", end) + f"training\tx-1\texclude\t{end}"

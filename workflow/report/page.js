@@ -49,18 +49,24 @@
     });
   }
 
+  // What a spreadsheet would run as a formula gets a ' before it (posttx/csv_text.py does the same); numbers, with their
+  // interval or without, stay as they are.
+  var FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
+  var FIGURE = /^[+-]?(\d[\d,]*\.?\d*|\.\d+)(e[+-]?\d+)?( [+-]?[\d,.]+ to [+-]?[\d,.]+)?$/i;
+  function guarded(text) { return FORMULA.test(text) && !FIGURE.test(text) ? "'" + text : text; }
+
   // Tables: sort by any column, filter, choose columns, save as CSV. Without DataTables they stay plain tables.
   function csv(api, name) {
     function quoted(text) { return /[",\n]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text; }
     var visible = api.columns(":visible").indexes().toArray();
-    var lines = [visible.map(function (i) { return quoted(api.column(i).header().textContent.trim()); }).join(",")];
+    var lines = [visible.map(function (i) { return quoted(guarded(api.column(i).header().textContent.trim())); }).join(",")];
     api.rows({ search: "applied", order: "applied" }).every(function () {
       var index = this.index();
       lines.push(visible.map(function (i) {
         var holder = document.createElement("template");
         holder.innerHTML = api.cell(index, i).render("display");
         var text = holder.content.textContent.replace(/\s+/g, " ").trim();
-        return quoted(text);
+        return quoted(guarded(text));
       }).join(","));
     });
     download(name + ".csv", lines.join("\n") + "\n");
@@ -129,47 +135,79 @@
     });
   }
 
-  // Ratings stay in this browser until they are exported.
-  var ratings = JSON.parse(stored("ratings") || "{}");
-  var summary = document.getElementById("rated");
+  // Ratings stay in this browser until they are exported: by run and rater, for all pages from disk share one storage.
+  var RATINGS = ["", "keep", "fix", "exclude"];
+  var rater = document.getElementById("rater"), summary = document.getElementById("rated"), ratings = {};
+  function name() { return "ratings-" + document.body.dataset.run + "-" + (rater ? rater.value.trim() : ""); }
+  function key(form) { return [form.dataset.cohort, form.dataset.case, form.dataset.model].join("\t"); }
+  function plain(value) { return value !== null && typeof value === "object" && !Array.isArray(value) ? value : {}; }
+  // What is stored may be of another program, or torn: of each entry no more is taken than this page writes.
+  function remembered() {
+    var known = {}, found = {};
+    try { found = plain(JSON.parse(stored(name()) || "{}")); } catch (error) { found = {}; }
+    Object.keys(found).forEach(function (who) {
+      var entry = plain(found[who]);
+      if (RATINGS.indexOf(entry.rating) >= 0 && typeof entry.comment === "string") {
+        known[who] = { rating: entry.rating, comment: entry.comment.slice(0, 500) };
+      }
+    });
+    return known;
+  }
+  function own() {
+    var keys = {};
+    each("form.rating", function (form) { if (ratings[key(form)]) { keys[key(form)] = true; } });
+    return Object.keys(keys).sort();
+  }
   function count() {
-    if (summary) { summary.textContent = Object.keys(ratings).length + " rated"; }
+    if (summary) { summary.textContent = own().length + " rated"; }
+  }
+  function fill() {
+    ratings = remembered();
+    each("form.rating", function (form) {
+      var known = ratings[key(form)] || {};
+      each("input[type=radio]", function (radio) { radio.checked = radio.value === known.rating; }, form);
+      form.elements.comment.value = known.comment || "";
+    });
+    count();
+  }
+  if (rater) {
+    rater.value = (stored("rater") || "").slice(0, 40);
+    rater.addEventListener("input", function () { stored("rater", rater.value); fill(); });
   }
   each("form.rating", function (form) {
-    var key = form.dataset.cohort + "\t" + form.dataset.case, known = ratings[key] || {};
-    each("input[type=radio]", function (radio) { radio.checked = radio.value === known.rating; }, form);
-    form.elements.comment.value = known.comment || "";
     form.addEventListener("submit", function (event) { event.preventDefault(); });
     form.addEventListener("input", function () {
       var chosen = form.querySelector("input[type=radio]:checked");
       var rating = chosen ? chosen.value : "", comment = form.elements.comment.value;
-      if (rating || comment) { ratings[key] = { rating: rating, comment: comment }; } else { delete ratings[key]; }
-      stored("ratings", JSON.stringify(ratings));
+      if (rating || comment) { ratings[key(form)] = { rating: rating, comment: comment }; } else { delete ratings[key(form)]; }
+      stored(name(), JSON.stringify(ratings));
       count();
     });
   });
-  count();
+  fill();
   function click(id, action) { var element = document.getElementById(id); if (element) { element.addEventListener("click", action); } }
   click("export-ratings", function () {
-    var lines = Object.keys(ratings).sort().map(function (key) {
-      return key + "\t" + ratings[key].rating + "\t" + ratings[key].comment.replace(/\s+/g, " ");
+    var lines = own().map(function (who) {
+      var parts = who.split("\t"), known = ratings[who];
+      return [parts[0], parts[1], known.rating, known.comment, parts[2], rater ? rater.value : ""].map(function (text) {
+        return guarded(text.replace(/\s+/g, " ").trim());
+      }).join("\t");
     });
-    download("ratings.tsv", ["cohort\tcase\trating\tcomment"].concat(lines).join("\n") + "\n");
+    download("ratings.tsv", ["cohort\tcase\trating\tcomment\tmodel\trater"].concat(lines).join("\n") + "\n");
   });
   click("clear-ratings", function () {
-    if (!confirm("Forget all ratings that this browser keeps?")) { return; }
-    ratings = {};
-    stored("ratings", "{}");
-    each("form.rating", function (form) { form.reset(); });
-    count();
+    if (!confirm("Forget the ratings of this run and rater that this browser keeps?")) { return; }
+    stored(name(), "{}");
+    fill();
   });
   each("button[data-save]", function (save) {
     save.addEventListener("click", function () { download(save.dataset.name, document.getElementById(save.dataset.save).textContent); });
   });
 
   // A permalink into something folded or filtered away opens it.
+  function decoded(text) { try { return decodeURIComponent(text); } catch (error) { return text; } }
   function reveal() {
-    var target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    var target = location.hash && document.getElementById(decoded(location.hash.slice(1)));
     for (var part = target; part; part = part.parentElement) {
       if (part.tagName === "DETAILS") { part.open = true; }
       if (part.hidden) { part.hidden = false; }

@@ -5,6 +5,7 @@
   var message = document.getElementById("message");
   var view, content, overlay, volumes = {}, hidden = {};
   var chosen = { image: null, map: null };
+  function decoded(text) { try { return decodeURIComponent(text); } catch (error) { return ""; } }
   function say(text) { message.textContent = text; }
   function make(tag, text) { var element = document.createElement(tag); if (text !== undefined) { element.textContent = text; } return element; }
 
@@ -123,7 +124,7 @@
     document.body.dataset.ready = "1";
   };
   // The page is opened as viewer/index.html#cohort/model/case; only names of such files may be loaded.
-  var parts = location.hash.slice(1).split("/").map(decodeURIComponent);
+  var parts = location.hash.slice(1).split("/").map(decoded);
   if (parts.length !== 3 || !parts.every(function (part) { return /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(part); })) {
     say("Open a case from the report.");
     return;

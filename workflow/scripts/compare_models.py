@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posttx.analysis.comparison import compare_models
-from posttx.files import replacing, write_parquet
+from posttx.csv_text import write_csv
+from posttx.files import write_parquet
 from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, read_table
 
@@ -34,8 +35,7 @@ def write_comparison(
     comparison = compare_models(before | now, regions, resamples, seed, baselines_only=tuple(before))
     logger.info("%d models, %d of an earlier run, %d rows", len(now), len(before), len(comparison))
     write_parquet(comparison, parquet, {"seed": str(seed)})
-    with replacing(csv) as beside:
-        comparison.to_csv(beside, index=False)
+    write_csv(comparison, csv)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posttx.files import read_json, read_parquet, replacing, write_parquet
+from posttx.csv_text import write_csv
+from posttx.files import read_json, read_parquet, write_parquet
 from posttx.logs import configure_logging
 from posttx.networks.splits import default_splits, fold_table
 
@@ -26,8 +27,7 @@ def describe_splits(table: str | Path, splits: str | Path, folder: str | Path) -
     folds = fold_table(compared, cases)
     write_parquet(folds, folder / "folds.parquet")
     for name, content in (("folds", folds), ("splits", cases)):
-        with replacing(folder / f"{name}.csv") as beside:
-            content.to_csv(beside, index=False)
+        write_csv(content, folder / f"{name}.csv")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def import_counts(
     metadata = {
         "scheme": "counts",
         "scheme_digest": digest_of(["counts", regions, voxel_mm3]),
-        "counts_file": Path(counts).name,
+        # not its name: metrics are handed on
         "counts_sha256": sha256_of(counts),
         "voxel_mm3": str(voxel_mm3),
     }

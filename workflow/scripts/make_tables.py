@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posttx.analysis.tables import make_tables
-from posttx.files import replacing, write_parquet
+from posttx.csv_text import write_csv
+from posttx.files import write_parquet
 from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, read_table
 
@@ -33,8 +34,7 @@ def write_tables(
         logger.warning("all cases are of one patient: there is nobody to resample, so no interval is given")
     for name, content in make_tables(table, regions, convention, extreme_cases, resamples, seed).items():
         write_parquet(content, Path(folder) / f"{name}.parquet", {"convention": convention, "seed": str(seed)})
-        with replacing(Path(folder) / f"{name}.csv") as beside:
-            content.to_csv(beside, index=False)
+        write_csv(content, Path(folder) / f"{name}.csv")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posttx.cases import Listing
+from posttx.csv_text import unguarded
 from posttx.errors import PostTxError
 
 COLUMNS = ("cohort", "case", "rating", "comment")
+# The pages' columns; files of before have the first four.
+FURTHER = ("model", "rater")
+# From what weighs least to what weighs most.
 RATINGS = ("", "keep", "fix", "exclude")
 
 
@@ -25,9 +29,11 @@ class Rating:
 
 
 def read_ratings(path: str | Path) -> list[Rating]:
-    """Return the rows of a ratings file: UTF-8, tabs, header ``cohort case rating comment``; blank lines are skipped.
+    """Return one rating per case of a ratings file: UTF-8, tabs, header ``cohort case rating comment [model rater]``.
 
-    A case that stands twice, another rating or another header raises one error that names every line concerned.
+    Where a case is rated under several models or by several raters, what weighs most holds: exclude, fix, keep;
+    comments are joined. A case that stands twice for one model and rater, another rating or another header raises one
+    error that names every line concerned. Blank lines are skipped.
     """
     path = Path(path)
     try:
@@ -39,30 +45,46 @@ def read_ratings(path: str | Path) -> list[Rating]:
             code="COH008",
         ) from error  # fmt: skip
     header = [name.strip() for name in lines[0]] if lines else []
-    if header != list(COLUMNS):
+    if header not in ([*COLUMNS], [*COLUMNS, *FURTHER]):
         raise PostTxError(
             f"the columns are {header}",
             remedy=f"Use {', '.join(COLUMNS)}, separated by tabs, as the page exports them",
             file=path,
             code="COH008",
         )
-    return _checked(lines[1:], path)
+    return _joined(_checked(lines[1:], path, len(header)))
 
 
-def _checked(lines: Sequence[Sequence[str]], path: Path) -> list[Rating]:
+def _joined(ratings: Sequence[Rating]) -> list[Rating]:
+    """Return one rating per case: the one that weighs most, with all comments on the case."""
+    cases: dict[tuple[str, str], list[Rating]] = {}
+    for rating in ratings:
+        cases.setdefault((rating.cohort, rating.case), []).append(rating)
+    return [
+        Rating(
+            *who,
+            max((one.rating for one in known), key=RATINGS.index),
+            "; ".join(dict.fromkeys(one.comment for one in known if one.comment)),
+        )
+        for who, known in cases.items()
+    ]
+
+
+def _checked(lines: Sequence[Sequence[str]], path: Path, columns: int) -> list[Rating]:
     ratings: list[Rating] = []
     problems: list[str] = []
-    seen: dict[tuple[str, str], int] = {}
+    seen: dict[tuple[str, ...], int] = {}
     for number, cells in enumerate(lines, start=2):
         if not any(cell.strip() for cell in cells):
             continue
-        if not 3 <= len(cells) <= 4:
-            problems.append(f"line {number}: {len(cells)} cells instead of 4")
+        if not 3 <= len(cells) <= columns:
+            problems.append(f"line {number}: {len(cells)} cells instead of {columns}")
             continue
-        cohort, case, rating, comment = (cell.strip() for cell in (*cells, "")[:4])
+        cells = [unguarded(cell.strip()) for cell in (*cells, "", "", "")[:6]]
+        cohort, case, rating, comment, model, rater = cells
         if rating not in RATINGS:
             problems.append(f"line {number}: rating {rating[:40]!r} is none of keep, fix, exclude")
-        if (first := seen.setdefault((cohort, case), number)) != number:
+        if (first := seen.setdefault((cohort, case, model, rater), number)) != number:
             problems.append(f"line {number}: case {case[:60]!r} of cohort {cohort[:40]!r} stands in line {first} too")
         ratings.append(Rating(cohort, case, rating, comment))
     if problems:

@@ -74,7 +74,8 @@ def public_findings(findings: pd.DataFrame, cohorts: Mapping[str, pd.DataFrame |
         if isinstance(path, str)
     }
     known = {(name, str(case)) for name, table in cohorts.items() if table is not None for case in table["case"]}
-    rows = [_public_row(row, known, files, set(cohorts)) for row in findings.to_dict("records")]
+    records: list[dict[str, Any]] = findings.to_dict("records")  # type: ignore[assignment]
+    rows = [_public_row(row, known, files, set(cohorts)) for row in records]
     return pd.DataFrame(rows, columns=list(findings.columns)).astype(findings.dtypes.to_dict())
 
 

@@ -15,7 +15,7 @@ from posttx.auditing.findings import count_by_code, fatal_severities
 from posttx.files import read_json, write_text
 from posttx.redaction import public_findings
 from posttx.reporting import report_data
-from posttx.reporting.pages import digest, environment, joined, texts
+from posttx.reporting.pages import digest, environment, joined, run_digest, texts
 from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.reporting.report_parts import figure
 from posttx.reporting.report_tables import View, count, number, text
@@ -54,10 +54,12 @@ def page_context(
     labels = read_table(results / "audit/labels.parquet", LABEL_VOLUMES)
     counts = count_by_code(findings)
     fatal = fatal_severities(counts, settings["fail_on"])
+    intensity = read_table(results / "audit/intensity.parquet", INTENSITY)
     script = joined(assets, SCRIPTS)
     figures = results / "figures/cohorts"
     return {
         "texts": texts(assets),
+        "run": run_digest("audit", {"intensity": intensity[["cohort", "case", "modality", "mean", "std"]]}),
         "style": Markup(joined(assets, STYLES)),
         "script": Markup(script),
         "script_hash": digest(script),
@@ -67,7 +69,7 @@ def page_context(
         "totals": {severity: sum(codes.values()) for severity, codes in counts.items()},
         "codes": codes_view(findings, counts),
         "findings": report_data.findings(findings, MOST_FINDINGS)[1],
-        "intensity": report_data.intensities(read_table(results / "audit/intensity.parquet", INTENSITY)),
+        "intensity": report_data.intensities(intensity),
         "classes": report_data.class_balance(labels, settings["colors"]),
         "figures": {name: figure(figures / f"{name}.svg", name) for name in ("intensities", "class_shares")},
         "scheme": scheme_parts(read_json(results / "audit/scheme.json"), settings["colors"]),

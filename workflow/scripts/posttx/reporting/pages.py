@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
+import pandas as pd
 import yaml
 
+from posttx.files import digest_of
 from posttx.reporting.report_parts import slug
 
 
@@ -29,6 +31,15 @@ def environment(assets: Path) -> jinja2.Environment:
 def digest(script: str) -> str:
     """Return the SHA-256 of a script as a page's content security policy wants it."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def run_digest(settings: str, tables: Mapping[str, pd.DataFrame]) -> str:
+    """Return what tells the page of one run from that of another: a digest of its settings and of what its tables hold.
+
+    A browser keeps ratings under it. The same run, reported again, keeps it.
+    """
+    held = {name: str(pd.util.hash_pandas_object(table, index=False).sum()) for name, table in tables.items()}
+    return digest_of([settings, held])
 
 
 def joined(assets: Path, names: Sequence[str]) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 from markupsafe import Markup
 
 from posttx.analysis.interpretation_rules import RULES
-from posttx.files import replacing, write_text
-from posttx.redaction import public_config, public_provenance
+from posttx.files import read_parquet, replacing, write_text
+from posttx.redaction import public_config, public_digest, public_provenance
 from posttx.reporting import report_parts as parts
 from posttx.reporting import report_splits
-from posttx.reporting.pages import digest, environment, joined, texts
+from posttx.reporting.pages import digest, environment, joined, run_digest, texts
 from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.reporting.viewer import SECOND, looks
 
@@ -103,6 +104,7 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
     provenance = public_provenance(parts.read_known(results / "provenance.json"))
     return {
         "title": config["report"]["title"],
+        "run": run_digest(public_digest(config), _scores(results, settings["models"])),
         "texts": texts(assets),
         "style": Markup(joined(assets, STYLES)),
         "script": Markup(script),
@@ -123,6 +125,13 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
         "provenance": provenance,
         "config_text": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
     }
+
+
+def _scores(results: Path, models: Mapping[str, Sequence[str]]) -> dict[str, pd.DataFrame]:
+    """Return what tells the segmentations of one run from those of another: the counts of every case."""
+    names = [f"{cohort}/{model}" for cohort in models for model in models[cohort]]
+    columns = ("case", "region", "tp", "n_ref", "n_pred")
+    return {name: read_parquet(results / f"metrics/{name}.parquet", columns) for name in names}
 
 
 SCRIPTS = ("vendor/datatables/dataTables.min.js", "page.js")
