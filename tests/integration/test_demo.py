@@ -1,6 +1,8 @@
 """The finished demo against the contract: every stage's files, columns and numbers."""
 
+import getpass
 import json
+import socket
 import zipfile
 from pathlib import Path
 
@@ -10,8 +12,9 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pytest
 
+from leaks import hits
 from posttx import schemas
-from workflow_runs import snakemake
+from workflow_runs import ROOT, snakemake
 
 pytestmark = pytest.mark.demo
 COHORTS = {"training": 20, "additional": 6}
@@ -197,12 +200,17 @@ def test_the_report_is_one_page_without_network(results):
     assert len(page) < 10e6
 
 
-def test_the_zip_holds_the_viewer_with_its_cases(demo, results, tmp_path):
-    run = snakemake(
-        demo, "--workflow-profile", "profiles/demo", "--report", str(tmp_path / "report.zip"), "--nolock", timeout=300
-    )
+@pytest.fixture(scope="module")
+def archive(demo, tmp_path_factory):
+    """Return what `snakemake --report` packs, in a folder of its own."""
+    path = tmp_path_factory.mktemp("archive") / "report.zip"
+    run = snakemake(demo, "--workflow-profile", "profiles/demo", "--report", str(path), "--nolock", timeout=300)
     assert run.returncode == 0, run.text[-3000:]
-    with zipfile.ZipFile(tmp_path / "report.zip") as packed:
+    return path
+
+
+def test_the_zip_holds_the_viewer_with_its_cases(results, archive):
+    with zipfile.ZipFile(archive) as packed:
         names = packed.namelist()
         app = packed.read(next(name for name in names if name.endswith("/report.html"))).decode()
     folder = next(name for name in names if name.endswith("/index.html") and "viewer" not in name)[: -len("index.html")]
@@ -212,6 +220,13 @@ def test_the_zip_holds_the_viewer_with_its_cases(demo, results, tmp_path):
         assert {f"{folder}viewer/{cohort}/nnunet/{case}" for case in cases} <= set(names)
     assert {"worst", "best", "curves", "network", "presence"} <= {Path(name).stem for name in names}
     assert "Training and validation loss" in app
+
+
+def test_what_leaves_names_no_user_machine_or_path(demo, results, archive):
+    who = [word for word in (getpass.getuser(), socket.gethostname(), str(Path.home())) if len(word) > 5]
+    words = [*who, str(demo), str(ROOT)]
+    for folder in (results / "report", results / "bundle", archive.parent):
+        assert hits(folder, words) == []
 
 
 def test_every_pictured_case_is_in_page_and_viewer(results):

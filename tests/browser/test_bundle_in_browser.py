@@ -1,0 +1,54 @@
+"""The folder that is handed on, opened page by page in a real browser, far from the results."""
+
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def bundle(report, tmp_path_factory):
+    import results_tree as tree
+    from audit_tree import write_audit
+
+    from posttx.reporting.bundle import write_bundle
+    from posttx.reporting.report import write_report
+
+    results = tmp_path_factory.mktemp("bundled") / "results"
+    shutil.copytree(report.parents[1], results, ignore=shutil.ignore_patterns("images"))
+    write_audit(results, {"training": 12, "additional": 6})
+    settings = tree.settings_of(tree.configured(), {"training": True, "additional": True})
+    write_report(results, tree.ASSETS, results / "report/index.html", settings)
+    folder = tmp_path_factory.mktemp("mailed") / "index"
+    write_bundle(results, folder)
+    shutil.rmtree(results)
+    return folder
+
+
+def pictures_are_there(page):
+    """Bring every picture into view and wait until it is drawn; a missing one fails the test by its request."""
+    page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+    page.evaluate("document.querySelectorAll('img').forEach(image => { image.loading = 'eager'; })")
+    page.wait_for_function(
+        "() => Array.from(document.querySelectorAll('img[src]')).every(image => image.complete && image.naturalWidth)"
+    )
+    return page.locator("img[src]").count()
+
+
+def test_every_page_of_the_bundle_finds_all_that_it_shows(opened, bundle):
+    assert pictures_are_there(opened(bundle / "audit.html")) == 16
+    page = opened(bundle / "index.html")
+    assert pictures_are_there(page) > 2
+    links = page.eval_on_selector_all("a[href]", "links => links.map(link => link.href)")
+    addresses = {link.split("#")[0] for link in links if link.startswith("file:")}
+    files = [Path(unquote(urlsplit(address).path)) for address in addresses]
+    assert len(files) > 20
+    # these results, made without the workflow, have no tables as CSV
+    assert [path for path in files if not path.is_file() and path.suffix != ".csv"] == []
+    viewer = opened(bundle / "viewer/index.html")
+    cases = [link for link in links if "/viewer/index.html#" in link]
+    viewer.goto(cases[0])
+    viewer.reload()
+    viewer.wait_for_selector("body[data-ready]")
+    assert "not beside the page" not in viewer.locator("#message").inner_text()
