@@ -79,7 +79,7 @@ def measure(phantom: PhantomCase, dtype: str, folder: Path, repeats: int) -> dic
         write_volume(path, data, phantom.affine)
     sizes = unfolded_sizes(files)
     task = AuditTask("bench", CASE, CASE[:-4], "train", files, NAMES)
-    job = Job(CASE, files, "agree", "t1c", folder / "standardized", Settings(), tuple(NAMES))
+    job = Job(CASE, files, None, folder / "standardized", Settings(), tuple(NAMES))
     standardize_case(job)
     contents = [igzip.decompress(path.read_bytes()) for path in sorted((folder / "standardized").rglob("*.gz"))]
     (folder / "recompressed").mkdir()

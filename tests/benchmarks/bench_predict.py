@@ -33,7 +33,7 @@ import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 from ratios import MISSED, Ratio, note  # noqa: E402
 
-from posttx.grid import restore_labels  # noqa: E402
+from posttx.geometry.transforms import restore_labels  # noqa: E402
 from posttx.networks import predictor  # noqa: E402
 from posttx.networks.checkpoints import FINAL, write_checkpoint  # noqa: E402
 from posttx.networks.nnunet import image_name  # noqa: E402

@@ -21,7 +21,7 @@ audit_case(AuditTask("c", "x", "p", "train", files, {1: "NETC", 2: "SNFH", 3: "E
 STANDARDIZE = """
 from posttx.standardization import Job, Settings, standardize_case
 settings = Settings(spacing=%s, interpolation="cubic", extra_channels=("t1c-t1n",))
-standardize_case(Job("x", files, "agree", "t1c", Path(folder) / "out", settings, (1, 2, 3, 4)))
+standardize_case(Job("x", files, None, Path(folder) / "out", settings, (1, 2, 3, 4)))
 """
 PROGRAM = """
 import sys

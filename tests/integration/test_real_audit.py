@@ -61,7 +61,7 @@ def test_the_contradiction_of_affines_is_seen_and_decided_by_evidence(believed):
     assert (geometry["score_affine"] < 0.1).all()
     assert (geometry["inside_voxels"] > 0.99).all()
     assert geometry["evidence"].str.contains("trust_voxels is right").all()
-    assert geometry["evidence"].str.contains("seg is LPS").all()
+    assert geometry["evidence"].str.contains("axes LPS against").all()
     findings = read_table(believed / "findings.parquet", FINDINGS)
     assert (findings["code"] == "GEO003").sum() == 2
 

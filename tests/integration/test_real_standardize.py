@@ -8,7 +8,7 @@ import pytest
 from audit_shard import audit_shard, tasks_of
 from posttx.cases import list_cases
 from posttx.errors import CasesFailedError
-from posttx.grid import restore_labels
+from posttx.geometry.transforms import restore_labels
 from posttx.nifti import read_volume
 from posttx.schemas import COHORT, GEOMETRY, TRANSFORMS, read_table, write_table
 from scan_shard import scan_shard

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from real_pairs import PAIRS, REGIONS, real_pair
 
+from posttx.geometry.boxes import bounding_box
 from posttx.scoring.evaluation import Scoring, score_pair
-from posttx.scoring.metrics import bounding_box
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "unit"))
 import slow_scorers as slow

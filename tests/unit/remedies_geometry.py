@@ -7,7 +7,7 @@ import numpy as np
 from remedy_table import audited, codes, files_of, registry, rewrite
 
 from posttx.auditing.geometry import head_findings
-from posttx.grid import Grid, grid_of
+from posttx.geometry.grids import Grid, grid_of
 from posttx.nifti import read_volume, write_volume
 from posttx.standardization import Job, Settings, standardize_case
 
@@ -47,6 +47,7 @@ remedy("GEO001", "set `audit.geometry`")(placed(flip_xy, modality="t2w", mend=le
 remedy("GEO002", "Set `audit.geometry` to the reading that the evidence supports")(
     placed(flip_xy, modality="seg", mend=left, settings=("fail", "trust_voxels"))
 )
+remedy("GEO002", "correct the headers")(placed(flip_xy, modality="seg"))
 remedy("GEO003", "Check the picture of the case in the report")(
     placed(flip_xy, modality="seg", mend=left, settings=("trust_voxels", "trust_voxels"))
 )
@@ -108,7 +109,7 @@ def _(folder):
         write_volume(path, volume.data[:, :, ::3], volume.affine @ np.diag([1.0, 1, 3, 1]))
     found = codes(audited(files))
     paths = {name: str(path) for name, path in files.items()}
-    standardize_case(Job("x", paths, "agree", "t1c", folder / "out", Settings(spacing=3.0), (1, 2, 3, 4)))
+    standardize_case(Job("x", paths, None, folder / "out", Settings(spacing=3.0), (1, 2, 3, 4)))
     for path in folder.glob("out/*/*.nii.gz"):
         assert set(np.round(grid_of(read_volume(path)).spacing, 4)) == {3.0}
     yield found
@@ -196,3 +197,17 @@ def _(folder):
     yield codes(audited(files))
     files["seg"].write_bytes(good)
     yield codes(audited(files))
+
+
+@remedy("GEO015", "Copy the header of the file that the grid is named after")
+def _(folder):
+    folder.mkdir(exist_ok=True)
+    files, affines = {}, {}
+    for number, name in enumerate(("t1n", "t1c", "t2w", "t2f")):
+        edge = 0.938 if name == "t2w" else 0.9375
+        files[name], affines[name] = folder / f"{name}.nii.gz", np.diag([-edge, edge, 1.0, 1.0])
+        image = np.random.default_rng(number).uniform(1, 9, (256, 256, 2)).astype(np.float32)
+        write_volume(files[name], image, affines[name])
+    yield codes(audited(files, use="predict"))
+    rewrite(files["t2w"], affine=lambda _: affines["t1n"])
+    yield codes(audited(files, use="predict"))

@@ -3,7 +3,7 @@
 import shutil
 
 import numpy as np
-import pandas as pd
+from audit_cases import geometry_table
 from remedy_table import refused, registry
 from test_score_shard import CASES, LAS, Cohort
 
@@ -49,7 +49,7 @@ remedy("EVA001", "Set the model's `predictions` to it")(
 )  # fmt: skip
 
 
-@remedy("EVA002", "Resample it onto the case's original grid with nearest-neighbour interpolation")
+@remedy("EVA002", "else resample it onto the case's grid with nearest-neighbour interpolation")
 def _(folder):
     cohort = Cohort(folder)
     data = read_volume(cohort.root / ONE).data
@@ -61,6 +61,18 @@ def _(folder):
     yield refused(cohort.score)
     centres = [np.arange(size) * 2 for size in data.shape]
     cohort.write(ONE, fine[np.ix_(*centres)])
+    yield refused(cohort.score)
+    assert cohort.table("one").equals(exact)
+
+
+@remedy("EVA002", "Where the file lost its header, copy that of the case's image into it")
+def _(folder):
+    cohort = Cohort(folder)
+    exact = cohort.score() is not None and cohort.table("one")
+    data = read_volume(cohort.root / ONE).data
+    cohort.write(ONE, data, np.eye(4))
+    yield refused(cohort.score)
+    cohort.write(ONE, data, LAS)
     yield refused(cohort.score)
     assert cohort.table("one").equals(exact)
 
@@ -95,14 +107,16 @@ def contradicted(decision):
         cohort = Cohort(folder)
 
         def geometry(decided):
-            table = pd.DataFrame(
-                {"cohort": "c", "case": CASES, "decision": decided, "evidence": "", "grid_file": "seg"}
-            )
-            write_table(table.reindex(columns=list(GEOMETRY.columns)), GEOMETRY, folder / "geometry.parquet")
+            leaders = {case: cohort.root / f"references/{case}.nii.gz" for case in CASES}
+            table = geometry_table(leaders, dict.fromkeys(CASES, decided), "seg")
+            write_table(table, GEOMETRY, folder / "geometry.parquet")
             return folder / "geometry.parquet"
 
-        yield refused(cohort.score, geometry=geometry("fail"))
-        yield refused(cohort.score, geometry=geometry(decision))
+        cohort.score(geometry=geometry("fail"))
+        yield told(cohort)
+        cohort.score(geometry=geometry(decision))
+        yield told(cohort)
+        assert cohort.table("one")["n_ref"].notna().all()
 
     return steps
 
@@ -178,3 +192,18 @@ def rounded(mend):
 
 remedy("EVA010", "Nothing")(rounded(lambda data: data))
 remedy("EVA010", "store the prediction as integers")(rounded(lambda data: np.rint(data).astype(np.uint8)))
+
+
+@remedy("EVA015", "Copy the header of the case's image into the prediction")
+def _(folder):
+    cohort = Cohort(folder)
+    labels = np.zeros((256, 256, 2), np.uint8)
+    labels[40:60, 30:50] = 2
+    fine, coarse = (LAS @ np.diag([edge, edge, 1, 1]) for edge in (0.9375, 0.938))
+    for name, affine in ((f"references/{CASES[0]}.nii.gz", fine), (ONE, coarse), (f"two/{CASES[0]}.nii.gz", fine)):
+        cohort.write(name, labels, affine)
+    cohort.score()
+    yield told(cohort)
+    cohort.write(ONE, labels, fine)
+    cohort.score()
+    yield told(cohort)

@@ -19,17 +19,20 @@ import results_tree as tree
 import test_score_shard as scoring
 import torch
 import yaml
+from audit_cases import audited, geometry_table
 from scored import by_counts
 from test_report_inputs import INPUTS
 from test_standardize import Shard
 
 from bad_input_table import DOCUMENT, rows_of
+from gather_metrics import remarks_on_predictions
 from import_counts import import_counts
 from posttx import configuration
 from posttx.analysis.comparison import compare_models
 from posttx.analysis.tables import make_tables
 from posttx.auditing.finding_codes import CODES
-from posttx.cases import Case, Listing
+from posttx.auditing.findings import Finding
+from posttx.cases import MODALITIES, Case, Listing
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.exclusions import read_ratings, without_excluded
 from posttx.files import read_json, write_json
@@ -39,8 +42,10 @@ from posttx.networks.gpu_slots import take_slots
 from posttx.networks.nnunet import customize_plan
 from posttx.networks.predictor import load_ensemble
 from posttx.networks.splits import check_splits
+from posttx.nifti import write_volume
 from posttx.reporting.figures_training import read_progress
 from posttx.reporting.report import write_report
+from posttx.schemas import GEOMETRY, write_table
 from posttx.scoring.predictions import check_predictions, find_predictions
 from restore_shard import restore_shard
 
@@ -57,6 +62,7 @@ OTHER_CASES = "the other cases"
 OTHERS_SCORED = "the other cases, and the case's scores of other models"
 TRAINING = "the training so far"
 EARLIER = "all earlier results"
+EVERYTHING = "everything: the run goes on"
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Kind:
 KINDS: dict[str, Kind] = {}
 
 
-def kind(name: str, stage: str, survives: str) -> Callable[[Callable[..., PostTxError]], None]:
+def kind(name: str, stage: str, survives: str) -> Callable[[Callable[..., PostTxError | Finding]], None]:
     def register(function: Callable[..., PostTxError]) -> None:
         assert name not in KINDS
         KINDS[name] = Kind(stage, survives, function)
@@ -225,6 +231,20 @@ def _(path, _patch):
     return standardized(path, voxels_of_40_mm, decisions={"A-00001-100": "fail"}, leader="t1n")
 
 
+@kind("voxel size rounded in a header", "audit", EVERYTHING)
+def _(path, _patch):
+    files = {}
+    for name in MODALITIES:
+        edge = 0.938 if name == "t2w" else 0.9375
+        files[name] = path / f"{name}.nii.gz"
+        image = np.random.default_rng(len(files)).uniform(1, 9, (256, 256, 2)).astype(np.float32)
+        write_volume(files[name], image, scoring.LAS @ np.diag([edge, edge, 1, 1]))
+    audit = audited(files, use="predict")
+    assert audit.geometry[0]["decision"] == "agree"
+    (told,) = [finding for finding in audit.findings if finding.code == "GEO015"]
+    return told
+
+
 @kind("voxels of 40 mm", "standardisation", OTHER_CASES)
 def _(path, _patch):
     return standardized(path, voxels_of_40_mm)
@@ -375,6 +395,7 @@ def scored(path: Path, spoil: Callable[[scoring.Cohort, str], object]) -> PostTx
 
 SPOILT: dict[str, Callable[[scoring.Cohort, str], object]] = {
     "prediction on another grid": scoring.with_other_grid,
+    "prediction that lost its header": scoring.with_lost_header,
     "prediction with a strange label": scoring.with_strange_label,
     "probabilities for labels": scoring.with_floats,
     "prediction cut off": scoring.truncated,
@@ -393,6 +414,39 @@ def _(path, _patch):
         (cohort.root / f"one/{case}.mha").write_text("NDims = 3\nDimSize = 9 9 9\nElementDataFile = /etc/hostname\n")
 
     return scored(path, detach)
+
+
+def findings_of(path: Path, model="one") -> list[Finding]:
+    files = (path / f"results/metrics/c/{model}/000").glob("*.parquet")
+    return remarks_on_predictions({file.stem: file for file in files}, "c", model)
+
+
+@kind("voxel size of a prediction rounded", "scoring", EVERYTHING)
+def _(path, _patch):
+    cohort = scoring.Cohort(path)
+    labels = np.zeros((256, 256, 2), np.uint8)
+    labels[40:60, 30:50] = 2
+    for folder, edge in (("references", 0.9375), ("one", 0.938), ("two", 0.9375)):
+        cohort.write(f"{folder}/{FIRST}.nii.gz", labels, scoring.LAS @ np.diag([edge, edge, 1, 1]))
+    cohort.score()
+    table = cohort.table("one").query("case == @FIRST and region == 'SNFH'")
+    assert table["dice"].tolist() == [1.0]
+    assert not findings_of(path, "two")
+    (told,) = findings_of(path)
+    return told
+
+
+@kind("contradicting affines at scoring, no reading chosen", "scoring", EVERYTHING)
+def _(path, _patch):
+    cohort = scoring.Cohort(path)
+    write_table(geometry_table({SECOND: path / f"references/{SECOND}.nii.gz"}, {SECOND: "fail"}), GEOMETRY, path / "g")
+    cohort.score(geometry=path / "g")
+    table = cohort.table("one")
+    assert set(table.loc[table["dice"].notna(), "case"]) == {FIRST, THIRD}
+    assert table.loc[table["case"] == SECOND, "n_pred"].gt(0).any()
+    (told,) = findings_of(path)
+    assert told.case == SECOND
+    return told
 
 
 @kind("reference that cannot be read", "scoring", OTHER_CASES)

@@ -9,18 +9,22 @@ from PIL import Image
 
 from draw_cases import draw_cases, predictions_of, select
 from posttx.errors import PostTxError
-from posttx.nifti import write_volume
+from posttx.files import read_json
+from posttx.geometry.boxes import bounding_box
+from posttx.geometry.grids import grid_of
+from posttx.geometry.reading import Reading
+from posttx.nifti import read_volume, write_volume
 from posttx.reporting.case_pictures import draw_case, montage
 from posttx.reporting.case_volumes import (
     assembled,
     averaged,
-    bounding_box,
     cropped,
     read_case,
     slice_with_most,
     tile,
     upright,
 )
+from posttx.reporting.report_cases import NOT_DRAWN
 
 LABEL_COLORS = {label.value: label.color for label in tree.SCHEME.labels}
 SHAPE = (20, 24, 18)
@@ -59,6 +63,10 @@ def write_case(folder, case, affine=LAS, shape=SHAPE, reference_affine=None):
     return paths
 
 
+def reading_by(path, decision="agree"):
+    return Reading(decision, grid_of(read_volume(path)), "t1n")
+
+
 def test_the_slice_with_most_lesion_is_chosen():
     mask = np.zeros((4, 5, 6), bool)
     mask[1, :2, 2] = True
@@ -83,7 +91,9 @@ def test_a_case_is_turned_to_ras_and_aligned_by_affine(tmp_path):
     flipped = np.diag([3.0, 3.0, 3.0, 1.0])
     flipped[0, 3] = -3.0 * (SHAPE[0] - 1)
     write_volume(prediction, labels, flipped)
-    case = read_case("a", {name: paths[name] for name in ("t1n", "t1c")}, paths["seg"], prediction)
+    case = read_case(
+        "a", {name: paths[name] for name in ("t1n", "t1c")}, paths["seg"], prediction, reading_by(paths["t1n"])
+    )
     assert np.array_equal(case.labels.maps["ref"], case.labels.maps["pred"])
     # L-A-S indices 2 to 4 are that far from the left in R-A-S
     assert case.labels.box == (slice(SHAPE[0] - 5, SHAPE[0] - 2), slice(3, 9), slice(4, 8))
@@ -94,16 +104,17 @@ def test_a_case_is_turned_to_ras_and_aligned_by_affine(tmp_path):
 def test_voxels_may_be_trusted_over_affines(tmp_path):
     paths = write_case(tmp_path, "a", reference_affine=np.diag([-3.0, -3.0, 3.0, 1.0]))
     images = {"t1n": paths["t1n"]}
-    with pytest.raises(PostTxError, match="not that of the images"):
-        read_case("a", images, paths["seg"], None)
-    assert read_case("a", images, paths["seg"], None, "trust_voxels").labels.maps["ref"].sum() == 3 * 6 * 4
+    with pytest.raises(PostTxError, match="contradict each other"):
+        read_case("a", images, paths["seg"], None, reading_by(paths["t1n"], "fail"))
+    shown = read_case("a", images, paths["seg"], None, reading_by(paths["t1n"], "trust_voxels"))
+    assert shown.labels.maps["ref"].sum() == 3 * 6 * 4
 
 
 def test_another_grid_is_refused_by_name(tmp_path):
     paths = write_case(tmp_path, "a")
     write_volume(tmp_path / "p.nii.gz", np.zeros((4, 4, 4), np.uint8), LAS)
     with pytest.raises(PostTxError, match=r"p\.nii\.gz"):
-        read_case("a", {"t1n": paths["t1n"]}, None, tmp_path / "p.nii.gz")
+        read_case("a", {"t1n": paths["t1n"]}, None, tmp_path / "p.nii.gz", reading_by(paths["t1n"]))
 
 
 def redness(case):
@@ -168,13 +179,15 @@ def test_worst_and_best_cases_are_drawn_and_others_named(tmp_path):
         cohort,
         extremes,
         found,
-        (LABEL_COLORS, tree.NAMES, "fail"),
+        (LABEL_COLORS, tree.NAMES),
+        {case: reading_by(cohort.set_index("case").at[case, "t1n"]) for case in cases[:3]},
         tmp_path / "cases",
         montages,
         tmp_path / "viewer",
         tree.lesion_table(tree.case_metrics(2)),
     )
-    assert sorted(path.stem for path in (tmp_path / "cases").iterdir()) == cases[:2]
+    assert sorted(path.stem for path in (tmp_path / "cases").glob("*.webp")) == cases[:2]
+    assert read_json(tmp_path / "cases" / NOT_DRAWN) == {}
     assert all((tmp_path / f"{name}.png").is_file() for name in montages)
     assert sorted(path.stem for path in (tmp_path / "viewer").iterdir()) == cases[:2]
 

@@ -28,6 +28,7 @@ from posttx.auditing.findings import Finding, findings_table
 from posttx.cases import Case, Listing, list_cases
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.exclusions import rating_notes, read_ratings, without_excluded
+from posttx.geometry.reading import reading_of
 from posttx.labels import LabelScheme, load_scheme
 from posttx.nifti import read_volume, write_volume
 from posttx.schemas import CASE_METRICS, FINDINGS, checked, read_table
@@ -116,9 +117,9 @@ def ingest(files: dict[str, Path], folder: Path, geometry: str = "fail") -> tupl
         assert set(described) == {"shape", "spacing", "orientation", "dtype"}
     audit = audit_case(AuditTask("c", CASE, CASE[:-4], "train", paths, NAMES, geometry))
     checked(findings_table(audit.findings), FINDINGS)
-    decision = audit.geometry[0]["decision"] if audit.geometry else "agree"
-    row = kept(standardize_case, Job(CASE, paths, decision, "t1c", folder / "standardized", Settings(), (1, 2, 3, 4)))
-    item = CaseItem(CASE, CASE[:-4], 100, {"m": files["prediction"]}, {}, files["seg"], files["t1n"], decision)
+    reading = reading_of(audit.geometry[0]) if audit.geometry else None
+    row = kept(standardize_case, Job(CASE, paths, reading, folder / "standardized", Settings(), (1, 2, 3, 4)))
+    item = CaseItem(CASE, CASE[:-4], 100, {"m": files["prediction"]}, {}, files["seg"], reading)
     return row, kept(score_case, item, SCORING, Target(folder, "c", "000"))
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from posttx.auditing.agreement import among, carry, eta_squared, flat_places, label_points, unravel
 from posttx.auditing.geometry import head_findings, majority_grid
-from posttx.grid import Grid, displacement, same_grid, valid_affine
+from posttx.geometry.grids import Grid, displacement, same_grid, valid_affine
 
 LAS = np.diag([-1.0, 1.0, 1.0, 1.0])
 

@@ -10,19 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posttx.errors import PostTxError
-from posttx.grid import (
-    Grid,
-    grid_columns,
-    grids_of_row,
-    image_on_grid,
-    labels_on_grid,
-    needs_resampling,
-    read_grid,
-    restore_labels,
-    same_grid,
-    same_voxels,
-    standard_grid,
-)
+from posttx.geometry.grids import Grid, same_grid, standard_grid
+from posttx.geometry.index_maps import needs_resampling, same_voxels
+from posttx.geometry.reading import Reading
+from posttx.geometry.resampling import image_on_grid, labels_on_grid
+from posttx.geometry.transforms import grid_columns, grids_of_row, restore_labels
 from posttx.nifti import Volume
 
 LAS = np.array([[-1.0, 0, 0, 90], [0, 1, 0, -126], [0, 0, 1, -72], [0, 0, 0, 1]])
@@ -285,13 +277,15 @@ def volume(shape, affine) -> Volume:
     return Volume(np.zeros(shape, np.uint8), affine, nib.Nifti1Header(), Path("a-seg.nii.gz"))
 
 
-def test_the_decision_of_the_audit_says_where_a_file_lies():
+def test_the_reading_of_the_audit_says_where_a_file_lies():
     leader = Grid((4, 5, 6), LAS)
-    other = volume((4, 5, 6), np.diag([-1.0, -1, 1, 1]))
-    assert read_grid(other, leader, "trust_voxels") is leader
-    np.testing.assert_array_equal(read_grid(other, leader, "trust_affine").affine, other.affine)
-    np.testing.assert_array_equal(read_grid(volume((4, 5, 6), LAS), leader, "fail").affine, LAS)
+    other = Grid((4, 5, 6), np.diag([-1.0, -1, 1, 1]))
+    same = Grid((4, 5, 6), LAS.copy())
+    for decision in ("agree", "trust_affine", "trust_voxels", "fail"):
+        assert Reading(decision, leader, "t1c").place(same) is leader
+    assert Reading("trust_voxels", leader, "t1c").place(other) is leader
+    assert Reading("trust_affine", leader, "t1c").place(other) is other
     with pytest.raises(PostTxError, match=r"GEO001.*contradict"):
-        read_grid(other, leader, "fail")
+        Reading("fail", leader, "t1c").place(other)
     with pytest.raises(PostTxError, match="no index-by-index reading"):
-        read_grid(volume((4, 5, 7), LAS), leader, "trust_voxels")
+        Reading("trust_voxels", leader, "t1c").place(Grid((4, 5, 7), LAS))

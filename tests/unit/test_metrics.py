@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posttx.scoring.metrics import bounding_box, joint_histogram, overlap, region_counts
+from posttx.geometry.boxes import bounding_box
+from posttx.scoring.metrics import joint_histogram, overlap, region_counts
 
 REGIONS = {"NETC": [1], "SNFH": [2], "ET": [3], "RC": [4], "TC": [1, 3], "WT": [1, 2, 3]}
 

@@ -17,7 +17,8 @@ import predict_shard as script
 import restore_shard
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.files import read_json, write_json
-from posttx.grid import Grid, grid_columns, standard_grid
+from posttx.geometry.grids import Grid, standard_grid
+from posttx.geometry.transforms import grid_columns
 from posttx.networks import predictor
 from posttx.networks.checkpoints import FINAL, write_checkpoint
 from posttx.networks.nnunet import image_name

@@ -6,6 +6,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 import SimpleITK
+from audit_cases import geometry_table
 
 from gather_metrics import gather_metrics
 from posttx.cases import IMAGE_COLUMNS
@@ -152,6 +153,10 @@ def with_other_grid(cohort, case):
     cohort.write(f"one/{case}.nii.gz", labels(1), LAS @ np.diag([2.0, 2, 2, 1]))
 
 
+def with_lost_header(cohort, case):
+    cohort.write(f"one/{case}.nii.gz", np.roll(labels(1), 1, 0), np.eye(4))
+
+
 def with_strange_label(cohort, case):
     cohort.write(f"one/{case}.nii.gz", labels(1) * 3)
 
@@ -181,6 +186,7 @@ def missing(cohort, case):
     ("spoil", "code"),
     [
         (with_other_grid, "EVA002"),
+        (with_lost_header, "EVA002"),
         (with_strange_label, "EVA003"),
         (with_floats, "EVA004"),
         (truncated, "FIL004"),
@@ -275,8 +281,9 @@ def test_a_cohort_without_references_gets_volumes_alone(cohort):
 
 def geometry_of(cohort, decision):
     path = cohort.results / "geometry.parquet"
-    table = pd.DataFrame({"cohort": "c", "case": CASES, "decision": decision, "evidence": "", "grid_file": "t1c"})
-    write_table(table.reindex(columns=list(GEOMETRY.columns)), GEOMETRY, path)
+    image = cohort.write("t1c.nii.gz", np.ones(SHAPE, np.int16))
+    table = geometry_table(dict.fromkeys(CASES, image), dict.fromkeys(CASES, decision))
+    write_table(table, GEOMETRY, path)
     return path
 
 
@@ -294,8 +301,13 @@ def test_decisions_of_the_audit_say_how_contradicting_headers_are_read(cohort):
     pd.testing.assert_frame_equal(cohort.table(), trusted)
     cohort.score(["one"], geometry=geometry_of(cohort, "trust_affine"))
     assert cohort.table()["dice"].mean() < trusted["dice"].mean()
-    with pytest.raises(CasesFailedError, match="EVA005"):
-        cohort.score(["one"], geometry=geometry_of(cohort, "fail"))
+    cohort.score(["one"], geometry=geometry_of(cohort, "fail"))
+    unread = cohort.table()
+    assert unread[["n_ref", "dice", "hd95_mm", "volume_ref_mm3"]].isna().all().all()
+    assert unread["n_pred"].equals(trusted["n_pred"])
+    findings = read_table(cohort.gather()["findings"], FINDINGS)
+    assert findings["code"].tolist() == ["EVA005"] * len(CASES)
+    assert findings["case"].tolist() == sorted(CASES)
 
 
 def test_rows_that_do_not_fit_the_cohort_are_refused(cohort):

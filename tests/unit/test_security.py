@@ -83,7 +83,7 @@ def test_a_cohort_of_links_works_and_what_they_lead_to_stays_as_it_is(tmp_path):
     before = snapshot(store)
     (case,) = list_cases("c", {"path": str(cohort.parent), "use": "train"}, 4, tmp_path)
     audit_case(AuditTask("c", ONE, "p", "train", case.files, NAMES))
-    standardize_case(Job(ONE, case.files, "agree", "t1c", tmp_path / "results", Settings(), (1, 2, 3, 4)))
+    standardize_case(Job(ONE, case.files, None, tmp_path / "results", Settings(), (1, 2, 3, 4)))
     assert len(list((tmp_path / "results/images").iterdir())) == 4
     assert snapshot(store) == before
 

@@ -7,10 +7,11 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from audit_cases import geometry_table
 
 from posttx.cases import MODALITIES, Case
 from posttx.errors import CasesFailedError, PostTxError
-from posttx.grid import restore_labels
+from posttx.geometry.transforms import restore_labels
 from posttx.nifti import read_volume, write_volume
 from posttx.schemas import GEOMETRY, TRANSFORMS, read_table, write_table
 from posttx.standardization import settings_from
@@ -63,10 +64,8 @@ class Shard:
 
     def run(self, decisions=None, workers=1, leader="t1c", labels=(1, 2, 3, 4), **settings) -> pd.DataFrame:
         scan_shard(list(self.cases.values()), self.root / "cohort.parquet")
-        decided = [(decisions or {}).get(case, "agree") for case in self.cases]
-        table = pd.DataFrame({"cohort": "c", "case": list(self.cases), "decision": decided})
-        table = table.assign(evidence="", grid_file=leader).reindex(columns=list(GEOMETRY.columns))
-        write_table(table, GEOMETRY, self.root / "geometry.parquet")
+        leaders = {case: known.files[leader] for case, known in self.cases.items() if leader in known.files}
+        write_table(geometry_table(leaders, decisions, leader), GEOMETRY, self.root / "geometry.parquet")
         tables = self.root / "cohort.parquet", self.root / "geometry.parquet"
         transforms = self.folder / "transforms.parquet"
         standardize_shard(*tables, transforms, "c", "000", SETTINGS | settings, labels, workers)
@@ -148,7 +147,7 @@ def test_a_label_that_the_standard_grid_cannot_hold_is_told(shard, caplog):
     labels[2, 2, 2] = 3
     write_volume(case.files["seg"], labels, LAS)
     shard.run(spacing=0.5)
-    assert "label 3 is too small for the standard grid" in caplog.text
+    assert "label 3 is lost: it is too small" in caplog.text
     assert "label 2" not in caplog.text
 
 

@@ -60,7 +60,7 @@ def foreign_folder_of(wildcards):
 
 
 def geometry_of(wildcards):
-    """Return the audit's geometry decisions of a shard; none for a cohort of references alone."""
+    """Return the audit's readings of the cases of a shard; none for a cohort of references alone."""
     images = any(set(case.files) - {"seg"} for case in CASES[wildcards.cohort])
     return "<results>/audit/shards/{cohort}/{shard}/geometry.parquet" if images else []
 

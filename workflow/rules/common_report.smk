@@ -16,6 +16,12 @@ def prediction_lists(wildcards):
     return [f"{folder}/{shard}/_cases.tsv" for shard in shards_of(wildcards.cohort)]
 
 
+def geometries_of(wildcards):
+    """Return the audit's readings of all shards of a cohort."""
+    folder = f"<results>/audit/shards/{wildcards.cohort}"
+    return [f"{folder}/{shard}/geometry.parquet" for shard in shards_of(wildcards.cohort)]
+
+
 def confusion_of(wildcards):
     """Return the confusion table of a model on a cohort; none where only counts are known."""
     known = wildcards.model in scored_models(wildcards.cohort)

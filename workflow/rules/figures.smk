@@ -88,6 +88,7 @@ rule draw_cases:
         worst="<results>/tables/{cohort}/{model}/worst_cases.parquet",
         best="<results>/tables/{cohort}/{model}/best_cases.parquet",
         lesions="<results>/lesions/{cohort}/{model}.parquet",
+        geometry=geometries_of,
         predictions=prediction_lists,
     output:
         cases=directory("<results>/figures/{cohort}/{model}/cases"),
@@ -118,7 +119,6 @@ rule draw_cases:
     params:
         colors=LABEL_COLORS,
         names=LABEL_NAMES,
-        geometry=lookup("audit/geometry", within=config),
         cases=lookup("report/extreme_cases", within=config),
         further=lookup("report/cases", within=config),
         code=code_of("draw_cases.py"),

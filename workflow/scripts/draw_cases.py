@@ -12,13 +12,17 @@ import pandas as pd
 from posttx.cases import MODALITIES
 from posttx.configuration import EVERY_CASE
 from posttx.errors import PostTxError
-from posttx.files import read_parquet, replacing, write_text
+from posttx.files import read_parquet, replacing, write_json, write_text
+from posttx.geometry.reading import Reading, readings_of
 from posttx.logs import configure_logging
 from posttx.nifti import Scratch
 from posttx.parallel import map_cases
 from posttx.reporting.case_pictures import draw_case, montage
 from posttx.reporting.case_volumes import Tile, read_case, tile
+from posttx.reporting.report_cases import NOT_DRAWN
 from posttx.reporting.viewer import case_script
+from posttx.rows import read_rows
+from posttx.schemas import GEOMETRY
 from posttx.scoring.predictions import find_predictions
 
 if TYPE_CHECKING:
@@ -39,7 +43,7 @@ class Sheet:
     prediction: str | None
     colors: Mapping[int, str]
     names: Mapping[int, str]
-    geometry: str
+    reading: Reading
     path: Path
     script: Path
     lesions: pd.DataFrame
@@ -60,7 +64,8 @@ def draw_cases(
     cohort: pd.DataFrame,
     extremes: Mapping[str, pd.DataFrame],
     predictions: Mapping[str, str],
-    look: tuple[Mapping[int, str], Mapping[int, str], str],
+    look: tuple[Mapping[int, str], Mapping[int, str]],
+    readings: Mapping[str, Reading],
     folder: str | Path,
     montages: Mapping[str, str],
     viewer: str | Path,
@@ -70,32 +75,50 @@ def draw_cases(
     """Draw the cases of ``extremes`` (worst, best, and ``asked`` for) and the montages named by them.
 
     Written are ``folder/<case>.webp``, ``viewer/<case>.js`` for the interactive viewer, and the ``montages``.
-    ``look`` is colours by label, names by label, and the audit's ``geometry`` setting. Cases without images (references
-    alone) or without a prediction have no picture, and a montage without pictures says so.
+    ``look`` is colours by label and names by label; ``readings`` are the audit's. Cases without images (references
+    alone), without a reading (nothing could be read) or without a prediction have no picture, and a montage without
+    pictures says so. A case whose files cannot be laid together or read costs its own picture alone: why is written
+    to ``folder/NOT_DRAWN``.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     Path(viewer).mkdir(parents=True, exist_ok=True)
     rows = cohort.set_index("case")
     chosen = {name: list(table["case"]) for name, table in extremes.items()}
-    sheets = {}
+    sheets: dict[str, Sheet] = {}
+    missed: dict[str, str] = {}
     for case in dict.fromkeys(case for cases in chosen.values() for case in cases):
         images = {name: rows.at[case, name] for name in MODALITIES if isinstance(rows.at[case, name], str)}
-        if images and case in predictions:
+        if images and case in predictions and case not in readings:
+            missed[case] = "none of its files could be read when it was audited"
+        elif images and case in predictions:
             reference = rows.at[case, "seg"] if isinstance(rows.at[case, "seg"], str) else None
             sheets[case] = Sheet(
-                case, images, reference, predictions[case], *look, folder / f"{case}.webp", Path(viewer) / f"{case}.js",
-                lesions[lesions["case"] == case],
+                case, images, reference, predictions[case], *look, readings[case], folder / f"{case}.webp",
+                Path(viewer) / f"{case}.js", lesions[lesions["case"] == case],
             )  # fmt: skip
-    tiles = map_cases(_draw_one, sheets, threads, verb="drew")
+    drawn = map_cases(_draw_or_tell, sheets, threads, verb="drew")
+    tiles = {case: result for case, result in drawn.items() if isinstance(result, Tile)}
+    missed |= {case: result for case, result in drawn.items() if isinstance(result, str)}
+    for case, problem in missed.items():
+        logger.warning("case %s has no picture: %s", case, problem)
+    write_json(folder / NOT_DRAWN, missed)
     for name, path in montages.items():
         table = extremes[name]
         captions = {row.case: _caption(row) for row in table.itertuples()}
         montage([tiles[case] for case in chosen[name] if case in tiles], captions, look[0], path)
 
 
+def _draw_or_tell(sheet: Sheet) -> Tile | str:
+    """Draw a case and return its tile for the montage, or what is wrong with its files."""
+    try:
+        return _draw_one(sheet)
+    except PostTxError as error:
+        return str(error)
+
+
 def _draw_one(sheet: Sheet) -> Tile:
-    volumes = read_case(sheet.case, sheet.images, sheet.reference, sheet.prediction, sheet.geometry, SCRATCH)
+    volumes = read_case(sheet.case, sheet.images, sheet.reference, sheet.prediction, sheet.reading, SCRATCH)
     picture = draw_case(volumes, sheet.colors, sheet.names)
     with replacing(sheet.path) as beside:
         beside.write_bytes(picture)
@@ -134,7 +157,8 @@ if __name__ == "__main__":
     folder = model.get("predictions", {}).get(snakemake.wildcards.cohort, "")
     predictions = predictions_of(snakemake.input.predictions, folder, list(cases["case"]))
     montages = {"worst": snakemake.output.worst, "best": snakemake.output.best}
-    look = (snakemake.params.colors, snakemake.params.names, snakemake.params.geometry)
+    look = (snakemake.params.colors, snakemake.params.names)
+    readings = readings_of(row for path in snakemake.input.geometry for row in read_rows(path, GEOMETRY))
     lesions = read_parquet(snakemake.input.lesions)
     folders = (snakemake.output.cases, montages, snakemake.output.viewer)
-    draw_cases(cases, extremes, predictions, look, *folders, lesions, snakemake.threads)
+    draw_cases(cases, extremes, predictions, look, readings, *folders, lesions, snakemake.threads)

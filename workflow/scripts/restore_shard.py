@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from posttx.errors import PostTxError
 from posttx.files import read_parquet
-from posttx.grid import restore_labels
+from posttx.geometry.transforms import restore_labels
 from posttx.label_maps import of_scheme, scheme_of_row
 from posttx.logs import configure_logging
 from posttx.networks.nnunet import FILE_ENDING

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from nibabel.affines import voxel_sizes
 
 from posttx.cases import IMAGE_COLUMNS, Case
 from posttx.errors import PostTxError
@@ -32,7 +33,7 @@ def describe(path: str) -> dict[str, str | None]:
     try:
         header = read_header(path)
         affine = header.get_best_affine()
-        spacing = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+        spacing = voxel_sizes(affine)
         codes = nib.aff2axcodes(affine)
     except (PostTxError, OSError, ValueError, np.linalg.LinAlgError) as error:
         logger.warning("%s", error)

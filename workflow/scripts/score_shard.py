@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posttx.cases import MODALITIES
 from posttx.files import flush, write_text
+from posttx.geometry.reading import Reading, readings_of
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
 from posttx.rows import read_rows
@@ -25,7 +25,7 @@ def case_items(
     cohort: Sequence[Mapping[str, Any]],
     shard: str,
     folders: Mapping[str, str],
-    decisions: Mapping[str, str],
+    readings: Mapping[str, Reading],
     references: bool = True,
 ) -> dict[str, CaseItem]:
     """Return the cases of a shard with their prediction per model; ``folders`` maps model to its folder.
@@ -39,7 +39,6 @@ def case_items(
         if row["shard"] != shard:
             continue
         case = row["case"]
-        images = [row[name] for name in MODALITIES if row[name]]
         items[case] = CaseItem(
             case=case,
             patient=row["patient"],
@@ -47,8 +46,7 @@ def case_items(
             predictions={model: files.files.get(case) for model, files in found.items()},
             repeated={model: files.repeated[case] for model, files in found.items() if case in files.repeated},
             reference=Path(row["seg"]) if references and row["seg"] else None,
-            image=Path(images[0]) if images else None,
-            decision=decisions.get(case, "agree"),
+            reading=readings.get(case),
         )
     return items
 
@@ -79,7 +77,7 @@ def score_shard(
     ``references`` (False for a cohort that has none by its use). Every case is tried; the failed ones are named at the
     end, together.
     """
-    decisions = {row["case"]: row["decision"] for row in read_rows(geometry, GEOMETRY)} if geometry else {}
+    readings = readings_of(read_rows(geometry, GEOMETRY)) if geometry else {}
     scoring = Scoring(
         settings["regions"],
         settings["scheme"],
@@ -89,7 +87,7 @@ def score_shard(
     )
     target = Target(Path(output).parents[2], cohort, shard)
     items = case_items(
-        read_rows(cohort_table, COHORT), shard, settings["folders"], decisions, settings.get("references", True)
+        read_rows(cohort_table, COHORT), shard, settings["folders"], readings, settings.get("references", True)
     )
     clear_others(target, settings["folders"], items)
     prepare(scoring)

@@ -8,10 +8,11 @@ import pandas as pd
 
 from posttx.cases import IMAGE_COLUMNS, MODALITIES
 from posttx.files import flush
+from posttx.geometry.reading import readings_of
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
 from posttx.schemas import COHORT, GEOMETRY, TRANSFORMS, read_table, write_table
-from posttx.standardization import LEADER, Job, Settings, image_file, label_file, settings_from, standardize_case
+from posttx.standardization import Job, Settings, image_file, label_file, settings_from, standardize_case
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -46,14 +47,12 @@ def standardize_shard(
 def jobs_of(
     cohort: pd.DataFrame, geometry: pd.DataFrame, shard: str, folder: Path, settings: Settings, labels: Sequence[int]
 ) -> dict[str, Job]:
-    """Return case -> job of a shard; one that the audit decided nothing about has no contradiction."""
-    decided = {row["case"]: row for row in geometry.to_dict("records")}
+    """Return case -> job of a shard; of a case that the audit could read nothing of, there is no reading."""
+    readings = readings_of(geometry.to_dict("records"))
     jobs = {}
     for row in cohort[cohort["shard"] == shard].to_dict("records"):
         case, files = row["case"], {name: row[name] for name in IMAGE_COLUMNS if isinstance(row[name], str)}
-        reading = decided.get(case, {"decision": "agree", "grid_file": LEADER})
-        leader = reading["grid_file"] if reading["grid_file"] in MODALITIES else LEADER
-        jobs[case] = Job(case, files, reading["decision"], leader, folder, settings, tuple(labels))
+        jobs[case] = Job(case, files, readings.get(case), folder, settings, tuple(labels))
     return jobs
 
 

@@ -24,6 +24,7 @@ import nibabel as nib
 import numpy as np
 from imagecodecs import DeflateError, deflate_decode
 from isal import isal_zlib
+from nibabel.affines import voxel_sizes
 from nibabel.spatialimages import HeaderDataError
 
 from posttx.errors import PostTxError
@@ -66,7 +67,7 @@ class Volume:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Return the voxel edge lengths in mm along i, j, k, from the affine."""
-        i, j, k = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        i, j, k = voxel_sizes(self.affine)
         return float(i), float(j), float(k)
 
     @property

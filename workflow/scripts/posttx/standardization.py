@@ -17,18 +17,11 @@ from posttx.cases import MODALITIES
 from posttx.clipping import clip_into, clipped, difference_channel
 from posttx.errors import PostTxError
 from posttx.files import renaming
-from posttx.grid import (
-    Grid,
-    grid_columns,
-    grid_of,
-    image_on_grid,
-    labels_on_grid,
-    needs_resampling,
-    read_grid,
-    same_grid,
-    same_voxels,
-    standard_grid,
-)
+from posttx.geometry.grids import Grid, difference_text, grid_of, same_grid, standard_grid
+from posttx.geometry.index_maps import needs_resampling, same_voxels
+from posttx.geometry.reading import AGREE, Reading, reference_on_grid, unaudited
+from posttx.geometry.resampling import image_on_grid
+from posttx.geometry.transforms import grid_columns
 from posttx.label_maps import REFERENCE, consecutive, label_array
 from posttx.nifti import Volume, form_code, pack_volume, read_volume
 
@@ -50,19 +43,23 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """One case: its files (modality or ``seg`` -> path), the audit's geometry decision, and where the results go.
+    """One case: its files (modality or ``seg`` -> path), the audit's reading of them, and where the results go.
 
-    ``leader`` is the modality whose grid is that of the case; ``labels`` are the integers of the label scheme,
-    ascending.
+    ``labels`` are the integers of the label scheme, ascending.
     """
 
     case: str
     files: Mapping[str, str]
-    decision: str
-    leader: str
+    reading: Reading | None
     folder: Path
     settings: Settings
     labels: tuple[int, ...]
+
+    @property
+    def leader(self) -> str:
+        """Return the modality whose grid is that of the case."""
+        named = self.reading.grid_file if self.reading else LEADER
+        return named if named in MODALITIES else LEADER
 
 
 def settings_from(config: Mapping[str, Any]) -> Settings:
@@ -102,11 +99,12 @@ def standardize_case(job: Job) -> dict[str, Any]:
 
 def _standardized(job: Job) -> dict[str, Any]:
     leader = read_volume(job.files[job.leader])
-    original = grid_of(leader)
+    reading = _reading(job, leader)
+    original = reading.grid
     standard = standard_grid(original, job.settings.orientation, job.settings.spacing)
     row: dict[str, Any] = {
         **grid_columns(original, standard),
-        "decision": job.decision,
+        "decision": reading.decision,
         "grid_of": job.leader,
         "form_code": form_code(leader.header),
         "labels": ",".join(map(str, job.labels)),
@@ -115,9 +113,10 @@ def _standardized(job: Job) -> dict[str, Any]:
     kept, moved = {}, []
     for number, name in enumerate(MODALITIES):
         volume = leader if name == job.leader else read_volume(job.files[name])
-        if not same_grid(grid_of(volume), original):
+        own = grid_of(volume)
+        if not same_grid(own, original):
             moved.append(name)
-        image, columns = _standard_image(volume, name, read_grid(volume, original, job.decision), standard, job)
+        image, columns = _standard_image(volume, name, reading.place(own, volume.path), standard, job)
         row |= columns
         _write(job, number, image, standard, row["form_code"])
         if name in wanted:
@@ -126,12 +125,29 @@ def _standardized(job: Job) -> dict[str, Any]:
         first, second = channel.split("-")
         _write(job, number, difference_channel(kept[first], kept[second]), standard, row["form_code"])
     if "seg" in job.files:
-        label_map = standard_reference(read_volume(job.files["seg"]), original, standard, job.decision, job.labels)
+        label_map = standard_reference(read_volume(job.files["seg"]), reading, standard, job.labels)
         with renaming(label_file(job.folder, job.case)) as beside:
             pack_volume(beside, label_map, standard.affine, row["form_code"])
     row["moved"] = ",".join(moved)
     _say(job, row, original, standard)
     return {"case": job.case, **row}
+
+
+def _reading(job: Job, leader: Volume) -> Reading:
+    """Return the audit's reading of a case; of one that it knows nothing about, that of the leader's header alone.
+
+    A leader that lies elsewhere than the audit saw is an error: it was replaced since.
+    """
+    own = grid_of(leader)
+    if job.reading is None or job.reading.grid_file != job.leader:
+        return unaudited(own, job.leader)
+    if not same_grid(own, job.reading.grid):
+        raise PostTxError(
+            f"its header changed since the audit ({difference_text(own, job.reading.grid)})",
+            remedy="Run again with `--forcerun scan_shard`, so that the case is audited anew",
+            file=leader.path,
+        )
+    return job.reading
 
 
 def _standard_image(
@@ -155,36 +171,15 @@ def _standard_image(
     return np.asfortranarray(image), {f"clip_{name}_low": low, f"clip_{name}_high": high, f"nonfinite_{name}": lost}
 
 
-def standard_reference(
-    reference: Volume, images: Grid, standard: Grid, decision: str, labels: Sequence[int]
-) -> np.ndarray:
-    """Return a reference as uint8 on the standard grid of its images, read by the audit's geometry decision.
+def standard_reference(reference: Volume, reading: Reading, standard: Grid, labels: Sequence[int]) -> np.ndarray:
+    """Return a reference as uint8 on the standard grid of its images, read by the audit's reading of the case.
 
     The integers are those that a network learns: 1..n, in the order of ``labels``. What ``label_maps`` does not read as
     one of ``labels`` raises an error.
     """
-    source = read_grid(reference, images, decision)
     whole, _ = label_array(reference, labels, REFERENCE)  # the audit tells what was rounded
-    learnt = consecutive(whole, labels)
-    result = np.asfortranarray(labels_on_grid(learnt, source, standard))
-    _tell_lost_labels(learnt, result, reference.path, decision, labels)
-    return result
-
-
-def _tell_lost_labels(learnt: np.ndarray, result: np.ndarray, path: Path, decision: str, labels: Sequence[int]) -> None:
-    """Warn of labels that another voxel size or an edge swallowed; raise where that leaves nothing."""
-    if np.count_nonzero(learnt) == np.count_nonzero(result):
-        return
-    before, after = (np.flatnonzero(np.bincount(part.ravel(order="K"))[1:]) for part in (learnt, result))
-    if before.size and not after.size:
-        raise PostTxError(
-            f"read by {decision}, no label lies on the images",
-            remedy="Set audit.geometry to the reading that the audit found, or correct the case",
-            file=path,
-            code="GEO004",
-        )
-    for value in np.setdiff1d(before, after):
-        logger.warning("%s: label %d is too small for the standard grid and is lost there", path, labels[value])
+    placed = reference_on_grid(whole, grid_of(reference), reading, standard, reference.path)
+    return np.asfortranarray(consecutive(placed, labels))
 
 
 def _write(job: Job, number: int, image: np.ndarray, grid: Grid, code: int) -> None:
@@ -197,7 +192,7 @@ def _say(job: Job, row: Mapping[str, Any], original: Grid, standard: Grid) -> No
     if needs_resampling(original, standard):
         steps.append(f"resampled from {row['original_shape']} to {row['standard_shape']} voxels")
     if row["moved"]:
-        steps.append(f"{row['moved']} moved to the grid of {job.leader} by {job.decision}")
-    if job.decision != "agree":
-        steps.append(f"reference placed by {job.decision}")
+        steps.append(f"{row['moved']} moved to the grid of {job.leader} by {row['decision']}")
+    if row["decision"] != AGREE:
+        steps.append(f"reference placed by {row['decision']}")
     logger.info("case %s: %s", job.case, "; ".join(steps))

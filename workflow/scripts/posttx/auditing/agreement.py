@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from posttx.grid import Grid
+from posttx.geometry.grids import Grid
 
 POINTS_PER_LABEL = 800
 MOST_LABELS = 20

@@ -12,7 +12,7 @@ from posttx.auditing.findings import Finding
 from posttx.auditing.images import Image, Normal, normal_of, sample_places
 from posttx.auditing.label_audit import Reference
 from posttx.auditing.readings import Geometry
-from posttx.grid import Grid
+from posttx.geometry.grids import Grid
 
 MASK_DICE = 0.9
 MEDIAN_FROM = 4000
@@ -35,18 +35,18 @@ class Appearance:
         self.values: dict[str, np.ndarray] = {}
         self.normals: dict[str, Normal] = {}
         self.points, self.lesion = np.zeros((0, 3), np.int64), np.zeros(0, bool)
-        base = self.images.get(geometry.grid_file)
+        base = self.images.get(geometry.reading.grid_file)
         if base is None:
             return
         places = sample_places(base.stats.head)
         points = self.points = unravel(places, base.grid.shape)
         for name, image in self.images.items():
-            same = image.grid.shape == base.grid.shape and geometry.reading == "voxels"
-            own = places if same else carry(points, base.grid, image.grid, geometry.reading)
+            same = image.grid.shape == base.grid.shape and geometry.aligned_by == "voxels"
+            own = places if same else carry(points, base.grid, image.grid, geometry.aligned_by)
             self.values[name] = image.at(own)
         self.lesion = np.zeros(places.size, bool)
         if reference is not None and grid is not None and reference.places.size:
-            at = carry(points, base.grid, grid, geometry.reading)
+            at = carry(points, base.grid, grid, geometry.aligned_by)
             self.lesion = among(at, reference.places)
         for name, values in self.values.items():
             if (normal := normal_of(values[~self.lesion])) is not None:
@@ -66,9 +66,9 @@ class Appearance:
         told = {}
         for name in self.normals:
             image, own = self.images[name], places
-            if self.geometry.reading == "affine" or image.grid.shape != reference.shape:
+            if self.geometry.aligned_by == "affine" or image.grid.shape != reference.shape:
                 points = unravel(places, reference.shape) if points is None else points
-                own = carry(points, grid, image.grid, self.geometry.reading)
+                own = carry(points, grid, image.grid, self.geometry.aligned_by)
             told[name] = image.raw_at(own)
         return told
 
@@ -117,7 +117,7 @@ def outside_findings(look: Appearance, cohort: str, case: str) -> list[Finding]:
     points = unravel(places, reference.shape)
     covered = np.zeros(places.size, bool)
     for image in look.images.values():
-        at = carry(points, grid, image.grid, look.geometry.reading)
+        at = carry(points, grid, image.grid, look.geometry.aligned_by)
         covered |= image.stats.head.has(at)
     outside = 1 - float(covered.mean())
     if outside <= OUTSIDE_SHARE:

@@ -22,7 +22,7 @@ from posttx.auditing.swaps import swap_findings
 from posttx.auditing.thumbnails import thumbnail
 from posttx.cases import MODALITIES
 from posttx.errors import PostTxError
-from posttx.grid import Grid, grid_of, valid_affine
+from posttx.geometry.grids import Grid, grid_of, valid_affine
 from posttx.nifti import Scratch, Volume, read_volume
 
 logger = logging.getLogger(__name__)

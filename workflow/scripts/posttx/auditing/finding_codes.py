@@ -149,7 +149,7 @@ CODES: dict[str, Code] = {
         "error",
         "reference on another grid than the images",
         "the affines put the reference elsewhere than its voxel indices do, and `audit.geometry` accepts no reading",
-        "Set `audit.geometry` to the reading that the evidence supports",
+        "Set `audit.geometry` to the reading that the evidence supports, or correct the headers",
     ),
     "GEO003": Code(
         "warning",
@@ -222,6 +222,13 @@ CODES: dict[str, Code] = {
         "reference outside the head",
         "part of the reference lies where no modality has tissue",
         "Check the picture of the case",
+    ),
+    "GEO015": Code(
+        "warning",
+        "voxel size rounded in a header",
+        "a file's voxel edges are those of the case's grid, rounded to three decimals; every voxel is still nearest to "
+        "the one of its own index, and is read as that",
+        "Copy the header of the file that the grid is named after",
     ),
     "INT001": Code(
         "error", "NaN or infinite voxels", "voxels that are no finite numbers", "Replace them, 0 outside the head"
@@ -364,8 +371,9 @@ CODES: dict[str, Code] = {
     "EVA002": Code(
         "error",
         "prediction on another grid",
-        "the prediction cannot be laid on the reference by flips and axis swaps alone",
-        "Resample it onto the case's original grid with nearest-neighbour interpolation",
+        "the prediction cannot be laid on the case by flips and axis swaps alone",
+        "Where the file lost its header, copy that of the case's image into it; else resample it onto the case's grid "
+        "with nearest-neighbour interpolation",
     ),
     "EVA003": Code(
         "error",
@@ -382,7 +390,8 @@ CODES: dict[str, Code] = {
     "EVA005": Code(
         "error",
         "no geometry to score on",
-        "images and reference contradict each other and no reading is chosen",
+        "files of the case contradict each other and no reading is chosen, or the chosen one puts the reference beside "
+        "the images; predicted voxels are counted alone",
         "Set `audit.geometry`, or correct the headers",
     ),
     "EVA006": Code(
@@ -438,6 +447,13 @@ CODES: dict[str, Code] = {
         "no prediction matched",
         "no file of a model's folder belongs to a case of the cohort",
         "Name the files by case, or correct the folder",
+    ),
+    "EVA015": Code(
+        "warning",
+        "voxel size of a prediction rounded",
+        "its voxel edges are those of the case rounded to three decimals; every voxel is still nearest to the one of "
+        "its own index, and is scored as that",
+        "Copy the header of the case's image into the prediction",
     ),
     "CNT001": Code(
         "error",

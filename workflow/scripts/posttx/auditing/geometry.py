@@ -8,7 +8,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from posttx.auditing.findings import Finding
-from posttx.grid import TOLERANCE_VOXELS, Grid, displacement, grid_of, same_grid, valid_affine
+from posttx.geometry.grids import Grid, displacement, grid_of, same_grid, valid_affine
 from posttx.nifti import Volume
 
 FIELD_MM = (100.0, 400.0)
@@ -36,7 +36,7 @@ def file_findings(volume: Volume, cohort: str, case: str, modality: str) -> list
         apart = _forms_apart(volume)
         if apart is None:
             add("GEO005", "the qform holds no rotation; the sform is used")
-        elif apart > TOLERANCE_VOXELS * float(grid.spacing.min()):
+        elif apart > grid.tolerance_mm:
             add("GEO005", f"qform and sform place a corner {apart:.2f} mm apart; the sform is used")
     spacing, extent = grid.spacing, grid.spacing * grid.shape
     if spacing.max() / spacing.min() > ANISOTROPIC:

@@ -8,7 +8,7 @@ import numpy as np
 
 from posttx.auditing.heads import Head
 from posttx.auditing.intensity import ImageStats
-from posttx.grid import Grid
+from posttx.geometry.grids import Grid
 
 SAMPLE_FROM = 150_000
 STEPS = (1, 3, 5, 7, 11, 17, 23, 29, 37, 47, 59)

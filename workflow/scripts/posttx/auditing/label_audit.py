@@ -11,6 +11,7 @@ import numpy as np
 from isal import isal_zlib
 
 from posttx.auditing.findings import Finding
+from posttx.geometry.boxes import bounding_box
 from posttx.label_maps import REFERENCE, whole_values
 
 SPECK_VOXELS = 5
@@ -94,7 +95,8 @@ def speck_findings(reference: Reference, names: Mapping[int, str], cohort: str, 
         return []
     volume = np.zeros(int(np.prod(reference.shape)), np.uint8)
     volume[reference.places] = np.where(np.isin(reference.labels, list(named)), reference.labels, 0)
-    box = _bounding_box(volume.reshape(reference.shape, order="F"))
+    whole = volume.reshape(reference.shape, order="F")
+    box = np.asfortranarray(whole[bounding_box(whole) or ()])
     components, count = cc3d.connected_components(box, connectivity=26, return_N=True)
     sizes = np.bincount(components.ravel(order="K"), minlength=count + 1)
     small = np.flatnonzero((sizes < SPECK_VOXELS) & (sizes > 0) & (np.arange(sizes.size) > 0))
@@ -104,12 +106,3 @@ def speck_findings(reference: Reference, names: Mapping[int, str], cohort: str, 
     pairs = np.unique(np.stack([box.ravel(order="K")[places], components.ravel(order="K")[places]]), axis=1)
     counts = ", ".join(f"{name} {int((pairs[0] == label).sum())}" for label, name in named.items() if label in pairs[0])
     return [Finding("LAB005", cohort, f"components of fewer than {SPECK_VOXELS} voxels: {counts}", case, "seg")]
-
-
-def _bounding_box(volume: np.ndarray) -> np.ndarray:
-    """Return a copy, Fortran-ordered, of the part of a volume that is not zero; the volume must hold something."""
-    part = volume
-    for axis in (2, 1, 0):
-        filled = np.flatnonzero(part.any(axis=tuple(other for other in range(3) if other != axis)))
-        part = part[tuple(slice(filled[0], filled[-1] + 1) if other == axis else slice(None) for other in range(3))]
-    return np.asfortranarray(part)

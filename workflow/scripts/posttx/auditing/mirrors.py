@@ -26,14 +26,14 @@ def mirror_findings(cohort: str, case: str, look: Appearance) -> list[Finding]:
 
     Only files whose arrays are aligned index by index are compared, and an image only with its case's first one.
     """
-    shape = look.geometry.grid.shape
+    shape = look.geometry.reading.grid.shape
     same = {
         name: image
         for name, image in look.images.items()
         if image.grid.shape == shape and image.stats.count > FEW_VOXELS
     }
-    base = look.geometry.grid_file
-    if look.geometry.reading != "voxels" or base not in same:
+    base = look.geometry.reading.grid_file
+    if look.geometry.aligned_by != "voxels" or base not in same:
         return []
     found = []
     odd = _mirrored_images(look, same)
@@ -42,7 +42,7 @@ def mirror_findings(cohort: str, case: str, look: Appearance) -> list[Finding]:
         found.append(Finding("GEO013", cohort, message, case, name))
     reference, sound = look.reference, {name: image for name, image in same.items() if name not in odd}
     if reference is not None and reference.places.size and reference.shape == shape and sound:
-        points, groups = label_points(reference.places, reference.labels, shape, look.geometry.grid.spacing)
+        points, groups = label_points(reference.places, reference.labels, shape, look.geometry.reading.grid.spacing)
         if best := _best_flip(points, groups, sound, shape, FINE["seg"]):
             message = f"fits the images with {best[1]:.2f} as it is and with {best[2]:.2f} mirrored along {best[0]}"
             found.append(Finding("GEO012", cohort, message, case, "seg"))
@@ -50,7 +50,7 @@ def mirror_findings(cohort: str, case: str, look: Appearance) -> list[Finding]:
 
 
 def _mirrored_images(look: Appearance, images: Mapping[str, Image]) -> dict[str, tuple[str, float, float]]:
-    base, shape = look.geometry.grid_file, look.geometry.grid.shape
+    base, shape = look.geometry.reading.grid_file, look.geometry.reading.grid.shape
     step = max(1, len(look.points) // MOST_POINTS)
     points, groups = look.points[::step], grey_groups(look.values[base][::step]) + 1
     odd = {}

@@ -13,7 +13,8 @@ from posttx.auditing.findings import Finding
 from posttx.auditing.geometry import majority_grid
 from posttx.auditing.images import Image, sample_places
 from posttx.auditing.label_audit import Reference
-from posttx.grid import Grid, same_grid
+from posttx.geometry.grids import Grid, difference_text, differs_by_rounding, same_grid
+from posttx.geometry.reading import AGREE, FAIL, TRUST_VOXELS, Reading
 
 CLEAR_RATIO = 2.0
 CLEAR_SCORE = 0.05
@@ -51,23 +52,20 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How the files of a case are to be read: the recorded decision, the grid they share and the reading to go on with.
+    """The reading of a case that all stages follow, and what speaks for it.
 
-    ``reading`` is ``voxels`` or ``affine`` for what follows in the audit, also where the decision is ``fail``.
+    ``aligned_by`` is ``voxels`` or ``affine`` for what follows in the audit, also where the decision is ``fail``.
     """
 
-    decision: str
-    grid_file: str
-    grid: Grid
-    reading: str
+    reading: Reading
+    aligned_by: str
     evidence: Evidence
     text: str
     findings: tuple[Finding, ...]
 
     def row(self, cohort: str, case: str) -> dict[str, Any]:
         """Return the case's row of the geometry table."""
-        row: dict[str, Any] = {"cohort": cohort, "case": case, "decision": self.decision, "evidence": self.text}
-        row["grid_file"] = self.grid_file
+        row: dict[str, Any] = {"cohort": cohort, "case": case, "evidence": self.text, **self.reading.row()}
         for name in READINGS:
             row[f"score_{name}"] = self.evidence.scores.get(name, float("nan"))
             row[f"inside_{name}"] = self.evidence.inside.get(name, float("nan"))
@@ -93,39 +91,60 @@ def decide(
     grid_file, outliers = majority_grid(grids) if grids else ("seg", [])
     base = grids[grid_file] if grids else reference_grid
     assert base is not None
+    files = grids | ({"seg": reference_grid} if reference_grid is not None else {})
+    rounded = tuple(_rounding_findings(cohort, case, files, grid_file))
     aside = reference_grid is not None and not same_grid(base, reference_grid)
-    evidence = Evidence({}, {})
     if not outliers and not aside:
         text = "all files lie on one grid" if grids else "there are no images to compare with"
-        return Geometry("agree", grid_file, base, "voxels", evidence, text, ())
-    others = {name: grids[name] for name in outliers} | ({"seg": reference_grid} if aside and reference_grid else {})
+        return Geometry(Reading(AGREE, base, grid_file), "voxels", Evidence({}, {}), text, rounded)
+    others = {name: grid for name, grid in files.items() if name in outliers or (name == "seg" and aside)}
     evidence = _weigh(images, grid_file, outliers, reference if aside else None, reference_grid)
-    text = f"{', '.join(f'{name} is {_told(grid)}' for name, grid in others.items())}; {grid_file} is {_told(base)}; "
-    text += evidence.text()
-    decision, code = _verdict(
-        setting, evidence, all(grid.shape == base.shape for grid in others.values()), bool(outliers)
-    )
-    if setting == "trust_voxels" and decision == "fail":
+    text = f"{'; '.join(f'{name} against {grid_file}: {difference_text(grid, base)}' for name, grid in others.items())}"
+    text += f"; {evidence.text()}"
+    same_shape = all(grid.shape == base.shape for grid in others.values())
+    decision, code = _verdict(setting, evidence, same_shape, bool(outliers))
+    if setting == TRUST_VOXELS and decision == FAIL:
         text += "; shapes differ, so that no reading index by index exists"
-    remedy = ""
-    if code in ("GEO001", "GEO002") and evidence.better:
-        remedy = f"Set `audit.geometry: trust_{evidence.better}`, which the voxels support, or correct the headers"
-    finding = Finding(code, cohort, text, case, ", ".join(others), remedy)
-    reading = decision.removeprefix("trust_") if decision != "fail" else (evidence.better or "affine")
-    return Geometry(decision, grid_file, base, reading, evidence, text, (finding,))
+    origin = "shapes" if decision != setting else "setting"
+    finding = Finding(code, cohort, text, case, ", ".join(others), _remedy(code, evidence, same_shape))
+    aligned_by = decision.removeprefix("trust_") if decision != FAIL else (evidence.better or "affine")
+    reading = Reading(decision, base, grid_file, origin)
+    return Geometry(reading, aligned_by, evidence, text, (finding, *rounded))
+
+
+def _rounding_findings(cohort: str, case: str, files: Mapping[str, Grid], grid_file: str) -> list[Finding]:
+    """Return a finding per file whose voxel edges are those of the case's grid but for rounding."""
+    base = files[grid_file]
+    return [
+        Finding("GEO015", cohort, f"{name} against {grid_file}: {difference_text(grid, base)}", case, name)
+        for name, grid in files.items()
+        if differs_by_rounding(grid, base)
+    ]
 
 
 def _verdict(setting: str, evidence: Evidence, same_shape: bool, images_differ: bool) -> tuple[str, str]:
     """Return the decision and the code of its finding."""
-    if setting == "fail" or (setting == "trust_voxels" and not same_shape):
-        return "fail", "GEO001" if images_differ else "GEO002"
+    if setting == FAIL or (setting == TRUST_VOXELS and not same_shape):
+        return FAIL, "GEO001" if images_differ else "GEO002"
     against = evidence.better and setting != f"trust_{evidence.better}"
     return setting, "GEO004" if against else "GEO003"
 
 
-def _told(grid: Grid) -> str:
-    origin = ", ".join(f"{place + 0.0:.4g}" for place in grid.affine[:3, 3])
-    return f"{grid.orientation} {'x'.join(map(str, grid.shape))} at ({origin})"
+def _remedy(code: str, evidence: Evidence, same_shape: bool) -> str:
+    """Return the remedy that ends a contradiction; empty where the code's own does."""
+    better = evidence.better
+    if code == "GEO004":
+        return f"Set `audit.geometry: trust_{better}`, or correct the case" if better == "affine" or same_shape else ""
+    if code not in ("GEO001", "GEO002"):
+        return ""
+    if better == "affine" or (better and same_shape):
+        return f"Set `audit.geometry: trust_{better}`, which the voxels support, or correct the headers"
+    if not same_shape:
+        return "Set `audit.geometry: trust_affine` if the headers are right, or resample the file onto the others' grid"
+    return (
+        "Compare the files in a viewer, then set `audit.geometry: trust_affine` if the headers are right, "
+        "`trust_voxels` if the arrays are aligned"
+    )
 
 
 def _weigh(

@@ -12,6 +12,7 @@ from PIL import Image as Picture
 from posttx.auditing.agreement import carry, unravel
 from posttx.auditing.appearance import Appearance
 from posttx.auditing.images import Image, sample_places
+from posttx.geometry.boxes import bounding_box, widened
 
 # FLAIR shows the largest class, by which a misplaced reference is seen at once.
 PREFERRED = ("t2f", "t1c", "t2w", "t1n")
@@ -38,7 +39,8 @@ def thumbnail(look: Appearance | None, cohort: str, case: str) -> dict[str, Any]
     values = image.at(places.ravel()).reshape(places.shape)
     labels = _labels_at(look, image, places)
     shown = np.isfinite(values) if labels is None else np.isfinite(values) | (labels != 0)
-    box = _box(shown)
+    tight = bounding_box(shown)
+    box = widened(tight, (MARGIN, MARGIN), shown.shape) if tight else (slice(None), slice(None))
     spacing = image.grid.spacing
     return row | {
         "modality": name,
@@ -55,7 +57,7 @@ def _labelled_places(look: Appearance, image: Image) -> np.ndarray:
     if reference is None or grid is None:
         return np.zeros(0, np.int64)
     places = reference.places[:: max(1, reference.places.size // AREA_FROM)]
-    at = carry(unravel(places, reference.shape), grid, image.grid, look.geometry.reading)
+    at = carry(unravel(places, reference.shape), grid, image.grid, look.geometry.aligned_by)
     return at[at >= 0]
 
 
@@ -84,23 +86,12 @@ def _labels_at(look: Appearance, image: Image, places: np.ndarray) -> np.ndarray
         return None
     labels = np.zeros(places.shape, np.uint8)
     if reference.places.size:
-        at = carry(unravel(places.ravel(), image.grid.shape), image.grid, grid, look.geometry.reading)
+        at = carry(unravel(places.ravel(), image.grid.shape), image.grid, grid, look.geometry.aligned_by)
         found = np.minimum(np.searchsorted(reference.places, at), reference.places.size - 1)
         values = reference.labels[found]
         values = np.where((values < 0) | (values > STRANGE), STRANGE, values)
         labels.ravel()[:] = np.where(reference.places[found] == at, values, 0)
     return labels
-
-
-def _box(shown: np.ndarray) -> tuple[slice, slice]:
-    """Return the bounding box of what is to be seen, a little wider; everything where there is nothing."""
-    if not shown.any():
-        return slice(None), slice(None)
-    box = []
-    for axis in (1, 0):
-        line = np.flatnonzero(shown.any(axis=axis))
-        box.append(slice(max(0, int(line[0]) - MARGIN), int(line[-1]) + 1 + MARGIN))
-    return box[0], box[1]
 
 
 def _grey(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from posttx.files import read_json, write_json, write_text
-from posttx.grid import restore_labels
+from posttx.geometry.transforms import restore_labels
 from posttx.label_maps import of_scheme, scheme_of_row
 from posttx.networks.nnunet import FILE_ENDING
 from posttx.nifti import write_volume

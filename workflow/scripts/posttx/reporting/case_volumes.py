@@ -9,19 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 
-from posttx.errors import PostTxError
+from posttx.geometry.boxes import Box, bounding_box, widened
+from posttx.geometry.grids import Grid, grid_of, turned_grid
+from posttx.geometry.reading import Reading, reference_on_grid
+from posttx.geometry.resampling import image_on_grid
 from posttx.label_maps import whole_values
-from posttx.nifti import Scratch, Volume, read_header, read_volume
+from posttx.nifti import Scratch, read_volume
+from posttx.scoring.placement import prediction_on_grid
 from posttx.scoring.segmentation_files import read_segmentation
-from posttx.scoring.sources import IDENTITY, AxisMap, Grid, alignment, axis_map, grid_of
 
 COARSE_MM = 2.0
 HEAD_MARGIN_MM = 4.0
 SMALLEST_VIEW_MM, VIEW_MARGIN = 70.0, 1.4
-Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class CaseVolumes:
     @cached_property
     def spacing(self) -> tuple[float, ...]:
         """Return the edges of a voxel in mm."""
-        return tuple(edges(self.affine).tolist())
+        return tuple(voxel_sizes(self.affine).tolist())
 
     @property
     def factors(self) -> tuple[int, ...]:
@@ -91,12 +93,8 @@ class CaseVolumes:
         if self.labels.lesion.any() or not boxes:
             boxes.append(self.labels.box)
         margins = [math.ceil(HEAD_MARGIN_MM / mm) for mm in self.spacing]
-        return tuple(
-            slice(
-                max(0, min(part.start for part in parts) - margin), min(size, max(part.stop for part in parts) + margin)
-            )
-            for parts, margin, size in zip(zip(*boxes, strict=True), margins, self.labels.shape, strict=True)
-        )
+        around = [slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*boxes, strict=True)]
+        return widened(around, margins, self.labels.shape)
 
 
 def read_case(
@@ -104,51 +102,28 @@ def read_case(
     images: Mapping[str, str | Path],
     reference: str | Path | None,
     prediction: str | Path | None,
-    geometry: str = "fail",
+    reading: Reading,
     scratch: Scratch | None = None,
 ) -> CaseVolumes:
-    """Read a case once and keep what is shown of it, turned to R-A-S by the axes of the first image.
+    """Read a case once and keep what is shown of it, on the case's grid turned to R-A-S.
 
-    ``geometry`` is the audit's setting: label maps are laid over the images by the affines, or index by index under
-    ``trust_voxels`` - as they are scored. One volume at a time is whole, in the memory of ``scratch``. Raises a
-    ``PostTxError`` that names the file where a grid is another one.
+    Every file is laid there by the audit's ``reading`` of the case, as it is standardised and scored; images that lie
+    between the voxels of that grid are interpolated. One volume at a time is whole, in the memory of ``scratch``.
+    Raises a ``PostTxError`` that names the file where the reading has no place for one.
     """
     scratch, maps = scratch or Scratch(), {}
+    shown = turned_grid(reading.grid, "RAS")
     drawn: Grid | None = None
-    header = read_header(next(iter(images.values())))
-    grid = Grid(header.get_data_shape()[:3], header.get_best_affine())
-    turn = nib.orientations.io_orientation(grid.affine)
-
-    def turned(volume: Volume, mapping: AxisMap | None) -> np.ndarray:
-        return nib.orientations.apply_orientation(_on_grid(volume, mapping, grid, case), turn)
-
     if reference is not None:
         volume = read_volume(reference, scratch)
         drawn = grid_of(volume)
-        maps["ref"] = cropped(turned(volume, IDENTITY if geometry == "trust_voxels" else axis_map(drawn, grid)))
+        maps["ref"] = cropped(reference_on_grid(whole_labels(volume.data), drawn, reading, shown, reference))
     if prediction is not None:
         volume = read_segmentation(prediction, scratch)
-        own = grid_of(volume)
-        trusted = drawn if geometry == "trust_voxels" else None
-        mapping = alignment(own, trusted, grid, geometry) if trusted else axis_map(own, grid)
-        maps["pred"] = cropped(turned(volume, mapping))
+        maps["pred"] = cropped(prediction_on_grid(whole_labels(volume.data), volume, reading, drawn, shown, case))
     volumes = ((name, read_volume(path, scratch)) for name, path in images.items())
-    arrays = ((name, turned(volume, axis_map(grid_of(volume), grid))) for name, volume in volumes)
-    shape = tuple(grid.shape[axis] for axis in np.argsort(turn[:, 0]))
-    return assembled(case, arrays, maps, shape, grid.affine @ nib.orientations.inv_ornt_aff(turn, grid.shape))
-
-
-def _on_grid(volume: Volume, mapping: AxisMap | None, grid: Grid, case: str) -> np.ndarray:
-    if mapping is not None:
-        data = mapping.apply(volume.data)
-        if data.shape == grid.shape:
-            return data
-    raise PostTxError(
-        f"its grid ({' x '.join(map(str, volume.data.shape))} {volume.orientation}) is not that of the images",
-        remedy="Give segmentations on the grid of the scan",
-        case=case,
-        file=volume.path,
-    )
+    arrays = ((name, image_on_grid(v.data, reading.place(grid_of(v), v.path), shown)) for name, v in volumes)
+    return assembled(case, arrays, maps, shown.shape, shown.affine)
 
 
 def assembled(
@@ -170,11 +145,18 @@ def assembled(
     return CaseVolumes(case, kept, labels, affine)
 
 
+def whole_labels(data: np.ndarray) -> np.ndarray:
+    """Return labels as whole numbers of an integer type; what is none of a label scheme's (0 to 255) becomes 0."""
+    if data.dtype == np.uint8:
+        return data
+    whole = whole_values(data).whole
+    return np.where((whole >= 0) & (whole <= 255), whole, 0).astype(np.uint8)
+
+
 def cropped(labels: np.ndarray) -> tuple[np.ndarray, Box | None]:
-    """Return a copy of the labels as whole numbers in the box that holds them, and that box; None: there are none."""
-    whole = whole_values(labels).whole
-    box = bounding_box(whole != 0)
-    return whole[box or (slice(0, 0),) * 3].astype(np.int16), box
+    """Return a copy of the labels in the box that holds them, and that box; None: there are none."""
+    box = bounding_box(labels != 0)
+    return labels[box or (slice(0, 0),) * 3].astype(np.int16), box
 
 
 def _kept(image: np.ndarray, slices: Sequence[int], factors: Sequence[int]) -> CaseImage:
@@ -206,12 +188,7 @@ def averaged(image: np.ndarray, factors: Sequence[int]) -> np.ndarray:
 
 def block_sizes(affine: np.ndarray) -> tuple[int, ...]:
     """Return how many voxels along each axis fit into ``COARSE_MM``, at least one."""
-    return tuple(max(1, int(factor)) for factor in np.floor(COARSE_MM / edges(affine) + 1e-3))
-
-
-def edges(affine: np.ndarray) -> np.ndarray:
-    """Return the edges of a voxel in mm."""
-    return np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    return tuple(max(1, int(factor)) for factor in np.floor(COARSE_MM / voxel_sizes(affine) + 1e-3))
 
 
 def _placed(part: np.ndarray, own: Box | None, box: Box) -> np.ndarray:
@@ -221,14 +198,6 @@ def _placed(part: np.ndarray, own: Box | None, box: Box) -> np.ndarray:
         places = zip(own, box, strict=True)
         result[tuple(slice(side.start - outer.start, side.stop - outer.start) for side, outer in places)] = part
     return result
-
-
-def bounding_box(mask: np.ndarray) -> Box | None:
-    """Return the bounding box of a mask's set voxels; None where nothing is set."""
-    # one plane after another: numpy is ten times slower over two axes at once
-    front, side = np.asarray(mask.any(axis=0)), np.asarray(mask.any(axis=2))
-    lines = [np.flatnonzero(np.asarray(used)) for used in (side.any(axis=1), side.any(axis=0), front.any(axis=0))]
-    return tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines) if len(lines[0]) else None
 
 
 def slice_with_most(mask: np.ndarray, axis: int) -> int:

@@ -13,7 +13,11 @@ import pandas as pd
 
 from posttx.analysis.tables import extremes
 from posttx.conventions import case_means, convention_of
+from posttx.files import read_json
 from posttx.scoring.scores import Scores, scores_from
+
+# Beside the pictures: case -> why it has none.
+NOT_DRAWN = "not_drawn.json"
 
 
 def case_entries(
@@ -23,11 +27,12 @@ def case_entries(
     budget: list[int],
     viewer: tuple[Path, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return one entry per case that has a picture, the extremes first: id, kind, sentence, and picture or its link.
+    """Return one entry per case that was to be drawn, the extremes first: id, kind, sentence, and picture or its link.
 
     ``budget`` is the bytes left for pictures on the page, used up in the order of the cases, as its one item;
     ``tables`` are worst_cases, best_cases, and all_cases for those that were asked for; ``viewer`` is the folder and
-    the link of the viewer's cases. Cases without scores come last, in the order of their names.
+    the link of the viewer's cases. Cases without scores come last, in the order of their names; after them those that
+    could not be drawn, with the reason as ``missing``.
     """
     pictures = {path.stem: path for path in sorted(folder.glob("*.webp"))} if folder.is_dir() else {}
     entries: list[dict[str, Any]] = []
@@ -40,6 +45,11 @@ def case_entries(
                 entries.append(_entry(row["case"], kind, describe(row), pictures[row["case"]], link, budget))
     rest = {case: path for case, path in pictures.items() if case not in seen}
     entries += [_entry(case, "shown", "", path, link, budget) for case, path in rest.items()]
+    missed = read_json(folder / NOT_DRAWN) if (folder / NOT_DRAWN).is_file() else {}
+    entries += [
+        {"case": case, "kind": "shown", "sentence": "no picture", "source": "", "link": "", "missing": problem}
+        for case, problem in missed.items()
+    ]
     for entry in entries:
         scripted = viewer is not None and (viewer[0] / f"{entry['case']}.js").is_file()
         entry["viewer"] = f"{viewer[1]}/{entry['case']}" if viewer and scripted else ""
@@ -52,7 +62,14 @@ def _entry(case: str, kind: str, sentence: str, path: Path, link: str, budget: l
     if size <= budget[0]:
         budget[0] -= size
         source = f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}"
-    return {"case": case, "kind": kind, "sentence": sentence, "source": source, "link": f"{link}/{path.name}"}
+    return {
+        "case": case,
+        "kind": kind,
+        "sentence": sentence,
+        "source": source,
+        "link": f"{link}/{path.name}",
+        "missing": "",
+    }
 
 
 def describe(row: pd.Series) -> str:

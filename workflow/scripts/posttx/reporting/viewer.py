@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import nibabel as nib
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from isal import igzip
 
+from posttx.geometry.grids import moved
 from posttx.reporting.case_volumes import CaseImage, CaseVolumes
 
 # Labels of the second kind (false positives; outlines of the prediction) are shifted by this much.
@@ -34,7 +35,7 @@ def case_script(volumes: CaseVolumes, lesions: pd.DataFrame, picture: bytes = b"
     rows = [[_plain(row[name]) for name in LESION_COLUMNS] for row in lesions.to_dict("records")]
     # niivue resamples every layer onto the first volume's voxels: an empty one keeps those of the label maps
     start, size = zip(*((part.start, part.stop - part.start) for part in volumes.head), strict=True)
-    grid = _encoded(np.zeros(size, np.uint8), _moved(volumes.affine, start))
+    grid = _encoded(np.zeros(size, np.uint8), moved(volumes.affine, start))
     content = {
         "grid": {"grid": grid},
         "case": volumes.case,
@@ -55,7 +56,7 @@ def _maps(volumes: CaseVolumes) -> dict[str, str]:
     if len(maps) == 2:
         maps["errors"] = error_map(maps["reference"], maps["prediction"])
         maps["outlines"] = outline_map(maps["reference"], maps["prediction"])
-    affine = _moved(volumes.affine, [part.start - 1 for part in volumes.labels.box])
+    affine = moved(volumes.affine, [part.start - 1 for part in volumes.labels.box])
     return {name: _encoded(labels, affine, "label") for name, labels in maps.items()}
 
 
@@ -96,16 +97,9 @@ def _coarse(image: CaseImage, volumes: CaseVolumes) -> tuple[np.ndarray, np.ndar
     blocks = np.zeros(last - first, np.uint8, order="F")
     places = zip(image.coarse_box, first.tolist(), strict=True)
     blocks[tuple(slice(part.start - start, part.stop - start) for part, start in places)] = _eight_bits(image.coarse)
-    affine = _moved(volumes.affine, first * factors + (factors - 1) / 2)
+    affine = moved(volumes.affine, first * factors + (factors - 1) / 2)
     affine[:3, :3] *= factors
     return blocks, affine
-
-
-def _moved(affine: np.ndarray, start: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return the affine of an array that begins at the index ``start`` of another."""
-    moved = affine.copy()
-    moved[:3, 3] += affine[:3, :3] @ np.asarray(start, float)
-    return moved
 
 
 def _encoded(data: np.ndarray, affine: np.ndarray, intent: str = "none") -> str:

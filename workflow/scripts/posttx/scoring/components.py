@@ -9,7 +9,7 @@ from functools import cached_property
 import cc3d
 import numpy as np
 
-from posttx.scoring.metrics import Box, bounding_box
+from posttx.geometry.boxes import Box, bounding_box
 from posttx.scoring.scoring_schemes import RegionRule, ScoringScheme
 
 
@@ -155,7 +155,7 @@ def _separate(mask: np.ndarray) -> Lesions:
 
     Numbered in the order of the file's voxels, as brats-evaluation does: the numbers decide ties of the matching.
     """
-    hull = bounding_box(mask.view(np.uint8))
+    hull = bounding_box(mask)
     labels = _placed(mask, hull, _components(np.asfortranarray(mask[hull])) if hull else None)
     return _lesions(labels, labels, hull)
 
@@ -169,7 +169,7 @@ def _placed(mask: np.ndarray, box: Box | None, part: np.ndarray | None) -> np.nd
 
 def _joined_by_dilation(mask: np.ndarray, rule: RegionRule, predicted: bool) -> Lesions:
     """Return components joined where their dilations join; predictions of few voxels are set aside."""
-    hull = bounding_box(mask.view(np.uint8))
+    hull = bounding_box(mask)
     if hull is None:
         return _separate(mask)
     reach = _grown(hull, rule.dilation, mask.shape)

@@ -16,11 +16,14 @@ import numpy as np
 
 from posttx.errors import PostTxError
 from posttx.files import digest_of, sha256_of
+from posttx.geometry.grids import Grid, difference_text, differs_by_rounding, grid_of
+from posttx.geometry.reading import FAIL, Reading, reference_on_grid, unaudited
 from posttx.label_maps import PREDICTION, REFERENCE, label_array
-from posttx.nifti import Volume, read_header, read_volume
+from posttx.nifti import read_volume
 from posttx.rows import prepare_rows, write_rows
 from posttx.schemas import CASE_METRICS, CONFUSION, LESIONS
-from posttx.scoring import metrics, sources
+from posttx.scoring import metrics
+from posttx.scoring.placement import prediction_on_grid
 from posttx.scoring.scoring_schemes import ScoringScheme, scoring_scheme
 from posttx.scoring.segmentation_files import read_segmentation
 
@@ -35,11 +38,16 @@ SPACING_DIGITS = 5
 # In the metadata of a case's scores: what is odd about the prediction, as a list of finding code and message.
 REMARKS = "remarks"
 Remark = tuple[str, str]
+UNSCORED = "no prediction can be laid on the reference, so that predicted voxels are counted alone"
+NO_READING = f"files of the case contradict each other and no reading is chosen: {UNSCORED}"
 
 
 @dataclass(frozen=True)
 class CaseItem:
-    """One case to score: ``predictions`` maps model to its file, None where it has none for this case."""
+    """One case to score: ``predictions`` maps model to its file, None where it has none for this case.
+
+    ``reading`` is the audit's; None for a case without images: it is read as the header of its reference says.
+    """
 
     case: str
     patient: str
@@ -47,8 +55,7 @@ class CaseItem:
     predictions: Mapping[str, Path | None]
     repeated: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     reference: Path | None = None
-    image: Path | None = None
-    decision: str = "agree"
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -87,12 +94,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference, read once for all models: labels as uint8, its grid, the images' grid where there are images."""
+    """A reference, read once for all models: labels as uint8 on the case's grid, and the grid in its own header."""
 
     data: np.ndarray
-    grid: sources.Grid
+    own: Grid
+    reading: Reading
     spacing: tuple[float, float, float]
-    image: sources.Grid | None
     digest: str
 
 
@@ -107,15 +114,18 @@ def prepare(scoring: Scoring) -> None:
 def score_case(item: CaseItem, scoring: Scoring, target: Target) -> dict[str, str]:
     """Score one case by every model, write its Parquet files and return model -> prediction file ('' where missing).
 
+    Of a case whose files contradict each other with no reading chosen (``fail``), or whose reference lies beside its
+    images by the one that is, predicted voxels and volumes alone are given, and a remark that says so.
+
     A model whose prediction cannot be scored does not keep the others from being scored; all problems are raised as one
     error at the end.
     """
-    reference = _reference(item, scoring) if item.reference else None
+    reference, unread = _reference_or_remark(item, scoring)
     scored, problems = {}, []
     for model, path in item.predictions.items():
         try:
             tables, remarks = _score_model(item, model, path, reference, scoring)
-            metadata = _metadata(scoring, path, reference) | {REMARKS: json.dumps(remarks)}
+            metadata = _metadata(scoring, path, reference) | {REMARKS: json.dumps([*unread, *remarks])}
         except PostTxError as error:
             for table in ("metrics", "lesions", "confusion"):
                 target.path(table, model, item.case).unlink(missing_ok=True)
@@ -137,32 +147,38 @@ def score_case(item: CaseItem, scoring: Scoring, target: Target) -> dict[str, st
     return scored
 
 
+def _reference_or_remark(item: CaseItem, scoring: Scoring) -> tuple[Reference | None, list[Remark]]:
+    """Return the reference of a case, or None and why its geometry leaves none to score against."""
+    if not item.reference:
+        return None, []
+    problem = NO_READING
+    if not item.reading or item.reading.decision != FAIL:
+        try:
+            return _reference(item, scoring), []
+        except PostTxError as error:
+            if error.code not in ("GEO001", "GEO004"):
+                raise
+            problem = f"{error.problem}: {UNSCORED}"
+    logger.warning("case %s: %s", item.case, problem)
+    return None, [("EVA005", problem)]
+
+
 def _reference(item: CaseItem, scoring: Scoring) -> Reference:
-    if item.decision == "fail":
-        raise PostTxError(
-            "the affines of images and reference contradict each other, so no prediction can be laid on the reference",
-            remedy="Set `audit.geometry` to trust_affine or trust_voxels, or correct the headers",
-            case=item.case,
-            file=item.reference or "",
-            code="EVA005",
-        )
     volume = read_volume(str(item.reference))
-    image = None
-    if item.image and item.decision == "trust_voxels":
-        header = read_header(item.image)
-        image = sources.Grid(header.get_data_shape()[:3], header.get_best_affine())
+    own = grid_of(volume)
+    reading = item.reading or unaudited(own)
     labels, _ = label_array(volume, scoring.labels, REFERENCE, item.case)  # the audit tells what was rounded
     return Reference(
-        labels,
-        sources.grid_of(volume),
-        _spacing(volume),
-        image,
+        np.asfortranarray(reference_on_grid(labels, own, reading, reading.grid, volume.path)),
+        own,
+        reading,
+        _spacing(reading.grid.spacing),
         sha256_of(str(item.reference)),
     )
 
 
-def _spacing(volume: Volume) -> tuple[float, float, float]:
-    i, j, k = (round(edge, SPACING_DIGITS) for edge in volume.spacing)
+def _spacing(edges: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+    i, j, k = (round(float(edge), SPACING_DIGITS) for edge in edges)
     return i, j, k
 
 
@@ -179,15 +195,14 @@ def _score_model(
         )
     remarks: list[Remark] = []
     if path is None:
-        prediction, spacing = _missing(item, model, reference, scoring), reference.spacing if reference else (1, 1, 1)
+        prediction, spacing = _missing(item, model, reference, scoring)
     else:
         prediction, spacing, remarks = _prediction(item, path, reference, scoring)
     for code, message in remarks:
         logger.warning("case %s, model %s: [%s] %s (%s)", item.case, model, code, message, path)
     if reference is None:
         return score_pair(None, prediction, spacing, scoring), remarks
-    affine = (reference.image or reference.grid).affine
-    return score_pair(reference.data, prediction, spacing, scoring, affine), remarks
+    return score_pair(reference.data, prediction, spacing, scoring, reference.reading.grid.affine), remarks
 
 
 def _who(item: CaseItem, model: str, target: Target) -> dict[str, Any]:
@@ -203,8 +218,11 @@ def _who(item: CaseItem, model: str, target: Target) -> dict[str, Any]:
 SCHEMAS = {"metrics": CASE_METRICS, "lesions": LESIONS, "confusion": CONFUSION}
 
 
-def _missing(item: CaseItem, model: str, reference: Reference | None, scoring: Scoring) -> np.ndarray:
-    if scoring.missing != "penalise" or reference is None:
+def _missing(
+    item: CaseItem, model: str, reference: Reference | None, scoring: Scoring
+) -> tuple[np.ndarray, tuple[float, float, float]]:
+    grid = reference.reading.grid if reference else item.reading.grid if item.reading and item.reference else None
+    if scoring.missing != "penalise" or grid is None:
         raise PostTxError(
             f"model {model} has no prediction",
             remedy="Add it, or set `evaluation.missing: penalise` to score it as an empty segmentation",
@@ -212,19 +230,23 @@ def _missing(item: CaseItem, model: str, reference: Reference | None, scoring: S
             code="EVA007",
         )
     logger.warning("case %s: model %s has no prediction; scored as an empty segmentation", item.case, model)
-    return np.zeros_like(reference.data)
+    return np.zeros(grid.shape, np.uint8, order="F"), _spacing(grid.spacing)
 
 
 def _prediction(
     item: CaseItem, path: Path, reference: Reference | None, scoring: Scoring
 ) -> tuple[np.ndarray, tuple[float, float, float], list[Remark]]:
+    """Return a prediction on the case's grid (without a reference: on its own), its voxel edges in mm, and remarks."""
     volume = read_segmentation(path)
     data, rounded = label_array(volume, scoring.labels, PREDICTION, item.case)
     remarks = [*volume.remarks, *([(PREDICTION.rounded, rounded)] if rounded else [])]
     if reference is None:
-        return data, _spacing(volume), remarks
-    mapping = sources.alignment(sources.grid_of(volume), reference.grid, reference.image, item.decision)
-    return sources.aligned(data, mapping, volume, reference.grid, item.case), reference.spacing, remarks
+        return data, _spacing(volume.spacing), remarks
+    grid, own = reference.reading.grid, grid_of(volume)
+    placed = prediction_on_grid(data, volume, reference.reading, reference.own, grid, item.case, reference.data)
+    if differs_by_rounding(own, grid) and differs_by_rounding(own, reference.own):
+        remarks.append(("EVA015", difference_text(own, grid)))
+    return np.asfortranarray(placed), reference.spacing, remarks
 
 
 def score_pair(

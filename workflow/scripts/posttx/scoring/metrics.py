@@ -10,29 +10,6 @@ import numpy as np
 WORD_BYTES = 8
 BLOCK = 2**16  # words
 MOST_IN_BYTE = 16  # so many classes squared are the values of a byte
-Box = tuple[slice, slice, slice]
-
-
-def bounding_box(*volumes: np.ndarray) -> Box | None:
-    """Return the smallest box that holds every non-zero voxel of label arrays of one shape; None where all are zero.
-
-    Made for uint8 arrays in any contiguous order: two passes of whole-array maxima along memory, no index arrays.
-    """
-    union = volumes[0]
-    for other in volumes[1:]:
-        union = np.maximum(union, other)
-    fortran = union.flags.f_contiguous and not union.flags.c_contiguous
-    memory = union.T if fortran else union
-    slowest = memory.reshape(memory.shape[0], -1).max(axis=1)
-    plane = memory.max(axis=0)
-    extents = []
-    for profile in (slowest, plane.max(axis=1), plane.max(axis=0)):
-        filled = np.flatnonzero(profile)
-        if not filled.size:
-            return None
-        extents.append(slice(int(filled[0]), int(filled[-1]) + 1))
-    first, second, third = extents[::-1] if fortran else extents
-    return first, second, third
 
 
 def joint_histogram(reference: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:

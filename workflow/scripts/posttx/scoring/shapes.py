@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from posttx.scoring import metrics
+from posttx.geometry.boxes import bounding_box, widened
 from posttx.scoring.components import margin, mask_of
 from posttx.scoring.lesions import RegionScore, score_lesions
 from posttx.scoring.scoring_schemes import ScoringScheme
@@ -46,16 +46,13 @@ def pair_shapes(
     tolerances: Sequence[float],
 ) -> PairShapes:
     """Measure a pair of uint8 label arrays of one shape, also an empty one; ``spacing`` and ``tolerances`` in mm."""
-    box = metrics.bounding_box(reference, prediction) or (slice(0, 1),) * 3
-    reach = tuple(
-        slice(max(0, side.start - margin(rules)), min(extent, side.stop + margin(rules)))
-        for side, extent in zip(box, reference.shape, strict=True)
-    )
+    box = bounding_box(reference, prediction) or (slice(0, 1),) * 3
+    reach = widened(box, (margin(rules),) * 3, reference.shape)
     crops = [np.ascontiguousarray(data[reach]) for data in (reference, prediction)]
     whole = {}
     for region, labels in regions.items():
         masks = [mask_of(crop, labels) for crop in crops]
-        tight = metrics.bounding_box(*(mask.view(np.uint8) for mask in masks))
+        tight = bounding_box(*masks)
         if tight is not None and all(mask.any() for mask in masks):
             first, second = (np.ascontiguousarray(mask[tight]) for mask in masks)
             pairs = {
