@@ -96,7 +96,7 @@ def gather(folder: Path, cohort: Path) -> None:
 
 def tabulate(folder: Path) -> None:
     metrics = folder / "results/metrics/c/m.parquet"
-    write_tables(metrics, folder / "results/tables/c/m", REGIONS, "published", 20, 2000, 12345)
+    write_tables(metrics, folder / "results/tables/c/m", REGIONS, "published", 20, 12345)
 
 
 def _measured(action: Callable[..., None], arguments: tuple[object, ...]) -> tuple[float, float, float, float]:

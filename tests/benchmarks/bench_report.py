@@ -67,7 +67,7 @@ def prepare(results: Path, cases: int) -> dict[str, object]:
 def tables(results: Path, pictures: int) -> None:
     source = results / f"metrics/{COHORT}/{MODEL}.parquet"
     folder = results / f"tables/{COHORT}/{MODEL}"
-    write_tables(source, folder, tree.SCHEME.scoring(), "published", max(1, pictures // 2), 2000, 1)
+    write_tables(source, folder, tree.SCHEME.scoring(), "published", max(1, pictures // 2), 1)
 
 
 def figures(results: Path) -> None:

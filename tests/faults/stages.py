@@ -93,7 +93,7 @@ def gather(results: Path, data: Path) -> None:
 
 def tabulate(results: Path, data: Path) -> None:
     folder = results / "tables" / COHORT_NAME / MODEL
-    write_tables(_of_model(results, "metrics"), folder, SCHEME.scoring(), "published", 2, 50, 1)
+    write_tables(_of_model(results, "metrics"), folder, SCHEME.scoring(), "published", 2, 1)
 
 
 def draw(results: Path, data: Path) -> None:

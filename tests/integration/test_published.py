@@ -12,7 +12,7 @@ import pytest
 from import_counts import import_counts
 from make_tables import write_tables
 from posttx.analysis.conclusions import conclusions
-from posttx.analysis.interpretation import sentences
+from posttx.analysis.wording import sentences
 from posttx.labels import load_scheme
 from workflow_runs import snakemake
 
@@ -30,7 +30,7 @@ def made(folder: Path, scheme_name: str) -> dict[str, pd.DataFrame]:
     scheme = load_scheme(ROOT / "config" / "labels" / f"{scheme_name}.yaml")
     outputs = {name: folder / name / "published.parquet" for name in ("metrics", "lesions", "confusion", "findings")}
     import_counts(COUNTS, None, outputs, "additional", "published", scheme.scoring(), 32)
-    write_tables(outputs["metrics"], folder / "tables", scheme.scoring(), "published", 20, 2000, 12345)
+    write_tables(outputs["metrics"], folder / "tables", scheme.scoring(), "published", 20, 12345)
     return {path.stem: pd.read_parquet(path) for path in (folder / "tables").glob("*.parquet")}
 
 
@@ -129,7 +129,7 @@ def test_no_number_of_the_section_is_left_unchecked(section):
 def test_the_same_numbers_stand_under_the_official_names(tables, tmp_path):
     official = made(tmp_path, "brats2024")
     names = {"ET": "NETC", "NETC": "SNFH", "SNFH": "ET", "RC": "RC"}
-    for name in ("summary", "per_class", "volume_bias", "inter_class", "false_positives"):
+    for name in ("summary", "per_class", "volume_bias", "inter_class", "false_positives", "class_differences"):
         renamed = tables[name].replace({column: names for column in tables[name] if "region" in column})
         pd.testing.assert_frame_equal(official[name], renamed)
     assert list(official["worst_cases"]["dice_NETC"].dropna()) == list(tables["worst_cases"]["dice_ET"].dropna())

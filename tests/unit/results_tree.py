@@ -199,7 +199,7 @@ def write_scores(results: Path, metrics: pd.DataFrame, cohort: str, model: str, 
 
     write_parquet(metrics, results / f"metrics/{cohort}/{model}.parquet")
     folder = results / f"tables/{cohort}/{model}"
-    for name, table in make_tables(metrics, SCHEME.scoring(), "published", extreme_cases, 100).items():
+    for name, table in make_tables(metrics, SCHEME.scoring(), "published", extreme_cases).items():
         write_parquet(table, folder / f"{name}.parquet")
     figures = results / f"figures/{cohort}/{model}"
     outputs = {name: str(figures / f"{name}.svg") for name in FIGURES}

@@ -533,7 +533,7 @@ def _(_path, _patch):
 @kind("models scored against other references", "tables", EARLIER)
 def _(_path, _patch):
     other = {**HAND, "P-00000-100": {"A": (1, 1, 1), "B": (1, 1, 1)}}
-    return refusal(compare_models, {"old": by_counts(HAND), "new": by_counts(other)}, TWO)
+    return refusal(compare_models, {"c": {"old": by_counts(HAND), "new": by_counts(other)}}, TWO)
 
 
 @kind("progress of a fold damaged", "report", EARLIER)

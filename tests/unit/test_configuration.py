@@ -132,6 +132,7 @@ def valid():
         "models": {"m": {"train": dict(TRAIN)}},
         "standardize": {"clip_percentiles": [1, 99], "orientation": "RAS"},
         "dataset": {"id": 7, "name": "X"},
+        "statistics": {"primary": {"measure": "dice", "convention": "absent-is-one", "region": "mean"}},
     }
 
 

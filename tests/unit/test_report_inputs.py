@@ -45,7 +45,7 @@ def with_long_ids(cases):
 
 INPUTS = {
     "no case": (COUNTS, lambda: metrics(0), ["There is no case", "only counts of this model are known"]),
-    "one case": (COUNTS, lambda: metrics(1), ["All cases are of one patient: no interval", "Too few cases (1)"]),
+    "one case": (COUNTS, lambda: metrics(1), ["Only 1 patient: no interval", "Too few cases (1)"]),
     "one class never present": (COUNTS, lambda: never("ET"), ["No reference has ET: how well it is segmented cannot"]),
     "all Dice undefined": (
         COUNTS,
@@ -55,7 +55,7 @@ INPUTS = {
     "one patient": (
         COUNTS,
         lambda: metrics(12).assign(patient="P"),
-        ["All cases are of one patient: no interval", "(no interval)"],
+        ["Only 1 patient: no interval", "(no interval)"],
     ),
     "no references": (
         CLINIC,

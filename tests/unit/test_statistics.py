@@ -7,91 +7,116 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from posttx.analysis.statistics import (
-    Bootstrap,
+    CORRELATION,
+    FEWEST_FOR_P,
+    POSITIVE,
+    SHARE,
+    Patients,
     average,
-    bootstrap,
-    correlation_p,
-    fisher_z,
     holm,
+    interval,
+    intraclass,
     means,
     pearson,
+    products,
+    rank_products,
     ratios,
-    sign_flip_p,
     spearman,
-    spread_p,
 )
 
 ONES = np.ones((1, 3))
 
 
-def test_weights_count_patients_and_carry_all_their_scans():
-    draw = bootstrap(["b", "a", "a", "c"], resamples=200, seed=1)
-    assert draw.weights.shape == (200, 4)
-    assert (draw.weights[:, 1] == draw.weights[:, 2]).all()
-    assert (draw.weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
-    assert list(draw.patients) == [1, 0, 0, 2]
+def patients(count, scans=1):
+    return Patients.of([f"p{n:03d}" for n in np.repeat(np.arange(count), scans)])
 
 
-def test_the_draw_depends_on_the_seed_and_not_on_the_order():
-    first = bootstrap(["a", "b", "c"], 50, seed=4)
-    assert (first.weights == bootstrap(["a", "b", "c"], 50, seed=4).weights).all()
-    assert (first.weights[:, ::-1] == bootstrap(["c", "b", "a"], 50, seed=4).weights).all()
-    assert (first.weights != bootstrap(["a", "b", "c"], 50, seed=5).weights).any()
+def test_patients_are_left_out_with_all_their_scans():
+    people = Patients.of(["b", "a", "a", "c"])
+    assert list(people.index) == [1, 0, 0, 2]
+    assert people.without.tolist() == [[1, 0, 0, 1], [0, 1, 1, 1], [1, 1, 1, 0]]
 
 
 def test_no_case_gives_no_estimate():
-    draw = bootstrap([], 10)
-    estimate = draw.estimate(means(np.zeros((0, 2))), np.zeros((0, 2), dtype=bool))
+    estimate = Patients.of([]).estimate(means(np.zeros((0, 2))), np.zeros((0, 2), dtype=bool))
     assert np.isnan(estimate.value).all()
     assert np.isnan(estimate.low).all()
     assert list(estimate.n) == [0, 0]
 
 
-def test_one_patient_gives_an_estimate_without_interval():
-    values = np.array([[0.2], [0.6]])
-    estimate = bootstrap(["a", "a"], 100).estimate(means(values), ~np.isnan(values))
-    assert estimate.value[0] == pytest.approx(0.4)
-    assert np.isnan([estimate.low[0], estimate.high[0], estimate.spread[0]]).all()
-    assert (estimate.n[0], estimate.n_patients[0]) == (2, 1)
+def test_the_numbers_of_the_design():
+    values = np.array([[0.2], [0.4], [0.6], [0.8]])
+    estimate = patients(4).estimate(means(values), ~np.isnan(values), SHARE)
+    assert (estimate.low[0], estimate.high[0]) == pytest.approx((0.1592, 0.8408), abs=5e-5)
+    for count, p in ((5, np.nan), (6, 0.03125), (10, 0.001953)):
+        order = np.arange(count, dtype=float)[:, None]
+        used = np.ones((count, 1), dtype=bool)
+        for contributions in (products, rank_products):
+            found = patients(count).flip_p(contributions(order, order, used))[0]
+            assert found == pytest.approx(p, abs=5e-7, nan_ok=True)
 
 
-def test_a_class_of_one_patient_among_many_has_no_interval():
-    values = np.array([[0.2, 0.1], [np.nan, 0.5], [np.nan, 0.4]])
-    estimate = bootstrap(["a", "b", "c"], 500).estimate(means(values), ~np.isnan(values))
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_fewer_than_four_patients_have_a_value_and_no_interval(count):
+    values = np.linspace(0.2, 0.8, 3 * count)[:, None]
+    estimate = patients(count, scans=3).estimate(means(values), ~np.isnan(values), SHARE)
+    assert estimate.value[0] == pytest.approx(0.5)
+    assert np.isnan([estimate.low[0], estimate.high[0], estimate.error[0]]).all()
+    assert (estimate.n[0], estimate.n_patients[0]) == (3 * count, count)
+
+
+def test_patients_without_the_class_do_not_count():
+    values = np.array([[0.2, 0.1], [0.3, 0.2], [0.4, 0.5], [np.nan, 0.4]])
+    estimate = patients(4).estimate(means(values), ~np.isnan(values), SHARE)
+    assert list(estimate.n_patients) == [3, 4]
     assert np.isnan(estimate.low[0])
-    assert 0.1 <= estimate.low[1] < estimate.value[1] < estimate.high[1] <= 0.5
+    assert 0 < estimate.low[1] < estimate.value[1] < estimate.high[1] < 1
 
 
-def test_interval_equals_that_of_a_loop_over_resamples():
-    draw = np.random.default_rng(0)
-    patients = np.repeat([f"p{n}" for n in range(20)], 3)
-    values = draw.normal(size=(60, 1))
-    mine = bootstrap(list(patients), 300, seed=9)
-    looped = [values[np.repeat(np.arange(60), w.astype(int)), 0].mean() for w in mine.weights]
-    estimate = mine.estimate(means(values), np.ones((60, 1), dtype=bool))
-    assert estimate.low[0] == pytest.approx(np.quantile(looped, 0.025))
-    assert estimate.high[0] == pytest.approx(np.quantile(looped, 0.975))
-    assert estimate.spread[0] == pytest.approx(np.std(looped))
+def test_the_interval_of_a_mean_of_single_scans_is_students():
+    values = np.random.default_rng(0).normal(size=(20, 1))
+    estimate = patients(20).estimate(means(values), np.ones((20, 1), dtype=bool))
+    low, high = stats.t.interval(0.95, 19, values.mean(), stats.sem(values[:, 0]))
+    assert (estimate.low[0], estimate.high[0]) == pytest.approx((low, high))
+    assert estimate.error[0] == pytest.approx(stats.sem(values[:, 0]))
 
 
 def test_intervals_of_repeated_scans_are_those_of_patients():
     values = np.random.default_rng(3).normal(size=(40, 1))
-    once = bootstrap([f"p{n:02d}" for n in range(40)], 400).estimate(means(values), np.ones((40, 1), dtype=bool))
-    repeated = np.repeat(values, 5, axis=0)
-    names = [f"p{n:02d}" for n in np.repeat(np.arange(40), 5)]
-    many = bootstrap(names, 400).estimate(means(repeated), np.ones((200, 1), dtype=bool))
+    once = patients(40).estimate(means(values), np.ones((40, 1), dtype=bool))
+    many = patients(40, scans=5).estimate(means(np.repeat(values, 5, axis=0)), np.ones((200, 1), dtype=bool))
     assert (many.low[0], many.high[0]) == pytest.approx((once.low[0], once.high[0]))
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
-    draw = np.random.default_rng(5)
-    covered = 0
-    for trial in range(200):
-        values = np.repeat(draw.normal(size=30), 2)[:, None]
-        names = [f"p{n:02d}" for n in np.repeat(np.arange(30), 2)]
-        estimate = bootstrap(names, 400, seed=trial).estimate(means(values), np.ones((60, 1), dtype=bool))
-        covered += estimate.low[0] <= 0 <= estimate.high[0]
-    assert 0.88 <= covered / 200 <= 0.99
+def test_shares_at_the_end_of_their_range_have_wilsons_interval():
+    values = np.ones((10, 1))
+    estimate = patients(10).estimate(means(values), values > 0, SHARE)
+    reach = stats.t.ppf(0.975, 9) ** 2
+    assert (estimate.low[0], estimate.high[0]) == pytest.approx((10 / (10 + reach), 1.0))
+    values[0] = 0
+    one_of_ten = patients(10).estimate(means(values), np.ones((10, 1), dtype=bool), SHARE)
+    assert 0.4 < one_of_ten.low[0] < 0.7
+    assert 0.97 < one_of_ten.high[0] < 1
+
+
+def test_a_perfect_correlation_of_few_patients_is_not_certain():
+    order = np.arange(6, dtype=float)[:, None]
+    used = np.ones((6, 1), dtype=bool)
+    estimate = patients(6).estimate(spearman(order, order, used), used, CORRELATION)
+    assert (estimate.value[0], estimate.high[0]) == (1, 1)
+    assert estimate.low[0] < 0
+    assert patients(30).estimate(means(np.zeros((30, 1))), np.ones((30, 1), bool), POSITIVE).low[0] == 0
+
+
+def test_what_is_undefined_without_a_patient_has_no_interval():
+    assert np.isnan(interval(0.5, np.array([0.4, np.nan, 0.5, 0.6]))).all()
+    # without the one patient whose x differs there is no correlation
+    x = np.array([[0.0], [0], [0], [0], [1]])
+    y = np.arange(5, dtype=float)[:, None]
+    used = np.ones((5, 1), dtype=bool)
+    estimate = patients(5).estimate(pearson(x, y, used), used, CORRELATION)
+    assert np.isfinite(estimate.value[0])
+    assert np.isnan(estimate.low[0])
 
 
 def test_mean_ratio_and_average_leave_out_what_is_undefined():
@@ -130,8 +155,6 @@ def test_correlations_take_each_pair_over_its_own_cases():
         r, rho = stats.pearsonr(x[rows, k], y[rows, k]), stats.spearmanr(x[rows, k], y[rows, k])
         assert pearson(x, y, used)(weights)[0, k] == pytest.approx(r[0])
         assert spearman(x, y, used)(weights)[0, k] == pytest.approx(rho[0])
-        assert correlation_p(np.array([r[0]]), np.array([rows.sum()]))[0] == pytest.approx(r[1])
-        assert correlation_p(np.array([rho[0]]), np.array([rows.sum()]))[0] == pytest.approx(rho[1])
 
 
 def test_correlations_ignore_nan_where_not_used_and_constants_have_none():
@@ -146,15 +169,6 @@ def test_constants_with_rounding_noise_have_no_correlation():
     x = np.array([[0.1 + 0.2], [0.3], [0.3], [0.1 + 0.2]])
     y = np.array([[1.0], [2], [3], [4]])
     assert np.isnan(pearson(x, y, np.ones((4, 1), dtype=bool))(np.ones((1, 4)))[0, 0])
-
-
-def test_p_of_perfect_and_of_tiny_correlations():
-    p = correlation_p(np.array([1.0, 0.0, np.nan, 0.5]), np.array([10, 10, 10, 2]))
-    assert p[0] == 0
-    assert p[1] == pytest.approx(1)
-    assert np.isnan(p[2:]).all()
-    assert spread_p(np.array([0.0, 0.5]), np.array([0.1, 0.0])) == pytest.approx([1.0, np.nan], nan_ok=True)
-    assert np.isfinite(fisher_z(np.array([1.0, -1.0]))).all()
 
 
 def test_holm_by_hand():
@@ -175,17 +189,20 @@ def test_holm_is_never_smaller_keeps_the_order_and_stays_a_probability(p):
 
 
 def test_sign_flip_is_exact_for_few_patients():
-    # All patterns: only ++++ and ---- reach the observed sum.
-    p = sign_flip_p(np.array([[1.0], [2], [3], [4]]), np.arange(4))
-    assert p[0] == pytest.approx(2 / 16)
-    # Scans of one patient flip together: two patients, four patterns.
-    p = sign_flip_p(np.array([[1.0], [2], [3], [4]]), np.array([0, 0, 1, 1]))
-    assert p[0] == pytest.approx(2 / 4)
+    # All patterns: only ++++++ and ------ reach the observed sum.
+    values = np.arange(1.0, 7)[:, None]
+    assert patients(6).flip_p(values)[0] == pytest.approx(2 / 64)
+    # Scans of one patient flip together: six patients, not twelve.
+    assert patients(6, scans=2).flip_p(np.repeat(values, 2, axis=0))[0] == pytest.approx(2 / 64)
+    # A class that six of a hundred patients have is as exact.
+    among = np.full((100, 1), np.nan)
+    among[:6] = values
+    assert patients(100).flip_p(among)[0] == pytest.approx(2 / 64)
 
 
 def test_sign_flip_of_many_patients_agrees_with_scipy():
     differences = np.random.default_rng(2).normal(0.2, 1, size=(60, 1))
-    mine = sign_flip_p(differences, np.arange(60), resamples=20_000)
+    mine = patients(60).flip_p(differences)
     oracle = stats.permutation_test(
         (differences[:, 0],), np.mean, permutation_type="samples", n_resamples=20_000, rng=1
     ).pvalue
@@ -193,17 +210,38 @@ def test_sign_flip_of_many_patients_agrees_with_scipy():
 
 
 def test_sign_flip_without_differences_or_patients():
-    assert sign_flip_p(np.zeros((4, 1)), np.arange(4))[0] == 1
-    assert np.isnan(sign_flip_p(np.array([[1.0], [1.0]]), np.array([0, 0]))[0])
-    assert np.isnan(sign_flip_p(np.full((3, 1), np.nan), np.arange(3))[0])
-    assert np.isnan(sign_flip_p(np.zeros((0, 2)), np.zeros(0, dtype=int))).all()
+    assert patients(8).flip_p(np.zeros((8, 1)))[0] == 1
+    assert patients(60).flip_p(np.zeros((60, 1)))[0] == 1
+    assert np.isnan(patients(FEWEST_FOR_P - 1).flip_p(np.ones((FEWEST_FOR_P - 1, 1)))[0])
+    assert np.isnan(patients(1, scans=20).flip_p(np.ones((20, 1)))[0])
+    assert np.isnan(patients(8).flip_p(np.full((8, 1), np.nan))[0])
+    assert np.isnan(Patients.of([]).flip_p(np.zeros((0, 2)))).all()
 
 
-def test_ranking_two_thousand_resamples_is_fast():
+def test_the_smallest_p_leaves_room_for_holm():
+    # Nobody of 200 patterns of 20,000 would do for sixteen pairs.
+    assert patients(40).flip_p(np.ones((40, 1)))[0] == pytest.approx(1 / 20_000)
+
+
+def test_intraclass_correlation_by_hand():
+    # Two patients of two scans: between mean squares 2, within 0.5; (2 - 0.5) / (2 + 0.5).
+    values = np.array([[1.0], [2.0], [2.0 + 2**0.5], [3.0 + 2**0.5]])
+    people = patients(2, scans=2)
+    between = 2 * np.var([1.5, 2.5 + 2**0.5], ddof=1)
+    correlation, effective = intraclass(values, people)
+    assert correlation[0] == pytest.approx((between - 0.5) / (between + 0.5))
+    assert effective[0] == pytest.approx(4 / (1 + correlation[0]))
+    same = np.repeat(np.arange(5.0), 3)[:, None]
+    correlation, effective = intraclass(same, patients(5, scans=3))
+    assert (correlation[0], effective[0]) == pytest.approx((1, 5))
+    assert np.isnan(intraclass(np.arange(5.0)[:, None], patients(5))[0][0])
+
+
+def test_ranking_the_cohort_without_each_patient_is_fast():
     draw = np.random.default_rng(0)
     x, y = draw.normal(size=(271, 16)), draw.normal(size=(271, 16))
     used = np.ones((271, 16), dtype=bool)
-    resamples: Bootstrap = bootstrap([f"p{n % 118:03d}" for n in range(271)])
+    people = Patients.of([f"p{n % 118:03d}" for n in range(271)])
     start = time.process_time()
-    spearman(x, y, used)(resamples.weights)
-    assert time.process_time() - start < 3
+    spearman(x, y, used)(people.without)
+    assert time.process_time() - start < 0.5

@@ -2,7 +2,7 @@
 
 
 rule make_tables:
-    """Make the report's tables of one model on one cohort, with bootstrap intervals over patients."""
+    """Make the report's tables of one model on one cohort, with intervals by patient."""
     input:
         metrics="<results>/metrics/{cohort}/{model}.parquet",
     output:
@@ -14,6 +14,7 @@ rule make_tables:
         multiext("<results>/tables/{cohort}/{model}/worst_cases", ".parquet", ".csv"),
         multiext("<results>/tables/{cohort}/{model}/best_cases", ".parquet", ".csv"),
         multiext("<results>/tables/{cohort}/{model}/per_region", ".parquet", ".csv"),
+        multiext("<results>/tables/{cohort}/{model}/class_differences", ".parquet", ".csv"),
     log:
         "<logs>/make_tables/{cohort}/{model}.log",
     benchmark:
@@ -29,7 +30,6 @@ rule make_tables:
         regions=SCHEME.scoring(),
         convention=lookup("report/convention", within=config),
         extreme_cases=lookup("report/extreme_cases", within=config),
-        resamples=lookup("statistics/bootstrap", within=config),
         seed=lookup("statistics/seed", within=config),
         code=code_of("make_tables.py"),
     message:
@@ -39,17 +39,17 @@ rule make_tables:
 
 
 rule compare_models:
-    """Compare the models of one cohort by pairs of cases, with intervals and permutation tests by patient."""
+    """Compare the models of all cohorts by pairs of cases, with intervals and tests by patient and one adjustment for all."""
     input:
-        metrics=metrics_of_models,
-        previous=previous_metrics,
+        metrics=compared_metrics,
+        previous=compared_with,
     output:
-        parquet="<results>/comparisons/{cohort}.parquet",
-        csv="<results>/comparisons/{cohort}.csv",
+        parquet=collect("<results>/comparisons/{cohort}.parquet", cohort=COMPARED_COHORTS),
+        csv=collect("<results>/comparisons/{cohort}.csv", cohort=COMPARED_COHORTS),
     log:
-        "<logs>/compare_models/{cohort}.log",
+        "<logs>/compare_models.log",
     benchmark:
-        "<benchmarks>/compare_models/{cohort}.tsv"
+        "<benchmarks>/compare_models.tsv"
     conda:
         "../../envs/base.yaml"
     threads: 1
@@ -57,11 +57,13 @@ rule compare_models:
         mem_mb=2_000,
         runtime="30m",
     params:
+        folder="results/comparisons",
         regions=SCHEME.scoring(),
-        resamples=lookup("statistics/bootstrap", within=config),
+        primary=lookup("statistics/primary", within=config),
+        margins=lookup("statistics/margins", within=config),
         seed=lookup("statistics/seed", within=config),
         code=code_of("compare_models.py"),
     message:
-        "Comparing the models of {wildcards.cohort}."
+        "Comparing the models."
     script:
         "../scripts/compare_models.py"

@@ -59,6 +59,7 @@ def configured():
         cases = {cohort: usable_cases(kept[cohort], cohort, cohorts[cohort]) for cohort in cohorts}
         configuration.check_patients(config, cases)
         configuration.check_pictured(config, cases)
+        configuration.check_primary(config, scheme.scoring())
     except PostTxError as error:
         raise WorkflowError(str(error))
     return scheme, cases, rating_notes(found, ratings)
@@ -90,15 +91,10 @@ def scored_models(cohort):
     return [model for model in models_of(cohort) if "counts" not in config["models"][model]]
 
 
-def metrics_of_models(wildcards):
-    """Return the metrics of every model that is scored on a cohort."""
-    return [f"<results>/metrics/{wildcards.cohort}/{model}.parquet" for model in models_of(wildcards.cohort)]
-
-
-def previous_metrics(wildcards):
+def previous_metrics(cohort):
     """Return the metrics of a cohort in the results of an earlier run (`statistics: previous`); none where unset."""
     previous = config["statistics"]["previous"]
-    return sorted(map(str, Path(previous).glob(f"metrics/{wildcards.cohort}/*.parquet"))) if previous else []
+    return sorted(map(str, Path(previous).glob(f"metrics/{cohort}/*.parquet"))) if previous else []
 
 
 def code_of(script):

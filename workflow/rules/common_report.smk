@@ -7,6 +7,19 @@ REGION_COLORS = region_colors(SCHEME, config["report"]["palette"])
 LABEL_COLORS = {region.label: REGION_COLORS[region.name] for region in SCHEME.regions if region.label is not None}
 LABEL_NAMES = {label.value: label.name for label in SCHEME.labels}
 
+# Cohorts with models to compare: two of this run, or one of it and one of an earlier run.
+COMPARED_COHORTS = [cohort for cohort in CASES if len(models_of(cohort)) + len(previous_metrics(cohort)) > 1]
+
+
+def compared_metrics(wildcards):
+    """Return the metrics of every model of the cohorts whose models are compared."""
+    return [f"<results>/metrics/{cohort}/{model}.parquet" for cohort in COMPARED_COHORTS for model in models_of(cohort)]
+
+
+def compared_with(wildcards):
+    """Return the metrics of an earlier run that those are compared with."""
+    return [path for cohort in COMPARED_COHORTS for path in previous_metrics(cohort)]
+
 
 def prediction_lists(wildcards):
     """Return the lists of what a model trained here predicted on a cohort, one per shard; none for others' folders."""
@@ -55,17 +68,8 @@ def report_inputs(wildcards):
     for model in TRAINED:
         paths.append(f"<results>/figures/training/{model}/curves.svg")
         paths.append(f"<results>/nnunet/preprocessed/{DATASET}/{plans_name(model)}.json")
-    paths += [f"<results>/comparisons/{cohort}.parquet" for cohort in CASES if compared(cohort)]
+    paths += [f"<results>/comparisons/{cohort}.parquet" for cohort in COMPARED_COHORTS]
     return [*paths, "<results>/provenance.json"]
-
-
-def compared(cohort):
-    """Return whether a cohort has models to compare: two of this run, or one of it and one of an earlier run."""
-    models = models_of(cohort)
-    if not config["statistics"].get("previous"):
-        return len(models) > 1
-    earlier = Path(config["statistics"]["previous"]).glob(f"metrics/{cohort}/*.parquet")
-    return len(models) + len(list(earlier)) > 1
 
 
 def audit_settings():

@@ -1,11 +1,13 @@
-"""Compare the models of one cohort, two by two, from their metrics."""
+"""Compare the models of every cohort, two by two, from their metrics."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from posttx.analysis.comparison import compare_models
+import pandas as pd
+
+from posttx.analysis.comparison import Endpoints, compare_models
 from posttx.csv_text import write_csv
 from posttx.files import write_parquet
 from posttx.logs import configure_logging
@@ -17,34 +19,39 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def write_comparison(
+def write_comparisons(
     metrics: Sequence[str | Path],
     previous: Sequence[str | Path],
-    parquet: str | Path,
-    csv: str | Path,
+    folder: str | Path,
     regions: Mapping[str, Sequence[int]],
-    resamples: int,
+    primary: Mapping[str, str],
+    margins: Mapping[str, float],
     seed: int,
 ) -> None:
-    """Write the comparison of all pairs of models, whose metrics files are called ``<model>.parquet``.
+    """Write ``<cohort>.parquet`` and ``.csv`` into ``folder`` for every cohort: all pairs of its models.
 
-    ``previous`` are metrics of an earlier run, called ``<model> (previous)`` and taken as baselines only.
+    Metrics files are called ``<cohort>/<model>.parquet``; ``previous`` are those of an earlier run, whose models are
+    called ``<model> (previous)`` and taken as baselines only. All cohorts are one job, because the p-values of all
+    pairs of all cohorts are adjusted together.
     """
-    before = {f"{Path(path).stem} (previous)": read_table(path, CASE_METRICS) for path in previous}
-    now = {Path(path).stem: read_table(path, CASE_METRICS) for path in metrics}
-    comparison = compare_models(before | now, regions, resamples, seed, baselines_only=tuple(before))
-    logger.info("%d models, %d of an earlier run, %d rows", len(now), len(before), len(comparison))
-    write_parquet(comparison, parquet, {"seed": str(seed)})
-    write_csv(comparison, csv)
+    cohorts: dict[str, dict[str, pd.DataFrame]] = {}
+    for path, suffix in [*((path, " (previous)") for path in previous), *((path, "") for path in metrics)]:
+        models = cohorts.setdefault(Path(path).parent.name, {})
+        models[f"{Path(path).stem}{suffix}"] = read_table(path, CASE_METRICS)
+    earlier = [f"{Path(path).stem} (previous)" for path in previous]
+    compared = compare_models(cohorts, regions, endpoints_of(primary, margins), seed, baselines_only=earlier)
+    for cohort, comparison in compared.items():
+        logger.info("%s: %d models, %d rows", cohort, len(cohorts[cohort]), len(comparison))
+        write_parquet(comparison, Path(folder) / f"{cohort}.parquet", {"seed": str(seed)})
+        write_csv(comparison, Path(folder) / f"{cohort}.csv")
+
+
+def endpoints_of(primary: Mapping[str, str], margins: Mapping[str, Any]) -> Endpoints:
+    """Return the endpoints that the configuration names."""
+    return Endpoints(primary["measure"], primary["convention"], primary["region"], dict(margins))
 
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     settings = {key: value for key, value in snakemake.params.items() if key != "code"}
-    write_comparison(
-        snakemake.input.metrics,
-        snakemake.input.get("previous", []),
-        snakemake.output.parquet,
-        snakemake.output.csv,
-        **settings,
-    )
+    write_comparisons(snakemake.input.metrics, snakemake.input.get("previous", []), **settings)

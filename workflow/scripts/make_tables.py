@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posttx.analysis.statistics import FEWEST_FOR_INTERVAL
 from posttx.analysis.tables import make_tables
 from posttx.csv_text import write_csv
 from posttx.files import write_parquet
@@ -23,16 +24,15 @@ def write_tables(
     regions: Mapping[str, Sequence[int]],
     convention: str,
     extreme_cases: int,
-    resamples: int,
     seed: int,
 ) -> None:
     """Write every table into ``folder``, as ``<table>.parquet`` and ``<table>.csv``; see ``posttx.analysis.tables``."""
     table = read_table(metrics, CASE_METRICS)
     patients = table["patient"].nunique()
-    logger.info("%d cases of %d patients, %d resamples", table["case"].nunique(), patients, resamples)
-    if patients == 1:
-        logger.warning("all cases are of one patient: there is nobody to resample, so no interval is given")
-    for name, content in make_tables(table, regions, convention, extreme_cases, resamples, seed).items():
+    logger.info("%d cases of %d patients", table["case"].nunique(), patients)
+    if patients < FEWEST_FOR_INTERVAL:
+        logger.warning("all cases are of fewer than %d patients: no interval is given", FEWEST_FOR_INTERVAL)
+    for name, content in make_tables(table, regions, convention, extreme_cases, seed).items():
         write_parquet(content, Path(folder) / f"{name}.parquet", {"convention": convention, "seed": str(seed)})
         write_csv(content, Path(folder) / f"{name}.csv")
 

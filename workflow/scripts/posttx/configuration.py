@@ -6,7 +6,7 @@ import copy
 import difflib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 from posttx.cases import Case
 from posttx.errors import PostTxError
 from posttx.files import digest_of, is_file
+from posttx.measures import measure_of
 
 REPLACED_AS_A_WHOLE = ("cohorts", "models")
 # In report.cases: picture every case.
@@ -120,6 +121,17 @@ def cross_check(config: Mapping[str, Any]) -> None:
         problems.append(f"standardize.clip_percentiles: the lower one must be below the upper one, not [{low}, {high}]")
     if {"R", "L"} <= set(config["standardize"]["orientation"]):
         problems.append("standardize.orientation: give one letter of each pair R/L, A/P, S/I")
+    primary = config["statistics"]["primary"]
+    try:
+        obeyed = measure_of(primary["measure"]).columns
+    except KeyError:
+        problems.append(f"statistics.primary.measure: there is no measure {primary['measure']!r}, see docs/measures.md")
+    else:
+        if primary["convention"] not in obeyed:
+            known = ", ".join(obeyed)
+            problems.append(
+                f"statistics.primary: {primary['measure']} is known under {known}, not {primary['convention']}"
+            )
     if problems:
         raise PostTxError("the configuration contradicts itself:\n  " + "\n  ".join(problems) + "\n")
 
@@ -184,6 +196,17 @@ def check_patients(config: Mapping[str, Any], cases: Mapping[str, Sequence[Case]
                     f"models.{model}.train.folds is {settings['folds']}, but cohort {cohort!r} has {patients} patients",
                     remedy=f"Set folds to {patients} or fewer, or add patients",
                 )
+
+
+def check_primary(config: Mapping[str, Any], regions: Iterable[str]) -> None:
+    """Raise an error where the primary endpoint is of a region that the label scheme does not have."""
+    region = config["statistics"]["primary"]["region"]
+    known = ["mean", *regions]
+    if region not in known:
+        raise PostTxError(
+            f"statistics.primary.region: the label scheme has no region {region!r}",
+            remedy=f"Give one of {', '.join(known)}",
+        )
 
 
 def check_pictured(config: Mapping[str, Any], cases: Mapping[str, Sequence[Case]]) -> None:

@@ -6,13 +6,15 @@ Dice, IoU, precision and recall are 0/0. The metrics tables hold NaN there; a co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from posttx import measures
 from posttx.errors import PostTxError
+from posttx.measures import Measure, measure_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -23,101 +25,98 @@ STATES: Mapping[str, str] = {
     HALLUCINATED: "predicted, but the reference has no voxel of it",
     MISSED: "in the reference, but not one voxel is predicted",
 }
-METRICS = ("dice", "iou", "precision", "recall")
 SKIP = float("nan")
 POOLED, PER_CASE = "pooled", "per case"
-
-
-def _rule(dice: float, iou: float, precision: float, recall: float) -> Mapping[str, float]:
-    return {"dice": dice, "iou": iou, "precision": precision, "recall": recall}
 
 
 @dataclass(frozen=True)
 class Convention:
     """What each state counts as in a mean over cases, and how precision and recall are averaged.
 
-    ``undefined`` maps state -> metric -> value, NaN meaning that the case is left out of that metric's mean; states it
-    does not list keep the measured value. ``case_absent`` is what a label absent in both counts as in the mean Dice of
-    a case. ``source`` names the columns that are averaged where they are not the metric's own.
+    ``voxel_wise`` conventions put in values by state: a label absent in both counts as the best value where
+    ``absent_counts``, else it is left out; a hallucinated one as the worst where ``hallucinated_counts``, else it is
+    left out; a missed one as the worst. Where the measure itself is undefined (precision of a missed, recall of a
+    hallucinated label) the case is left out. The others average columns as they stand. ``same_cases`` says that which
+    cases enter depends on the reference alone: only then can two models be compared. ``penalties`` are the columns that
+    count what the measure's own penalties were given for. ``case_absent`` and
+    ``case_hallucinated`` are what such labels count as in the mean Dice of a case.
     """
 
     name: str
     description: str
-    undefined: Mapping[str, Mapping[str, float]]
-    precision_recall: str = PER_CASE
+    voxel_wise: bool = True
+    absent_counts: bool = False
+    hallucinated_counts: bool = True
+    pools: bool = False
+    same_cases: bool = True
+    penalties: tuple[str, ...] = ()
     case_absent: float = SKIP
     case_hallucinated: float = 0.0
-    source: Mapping[str, str] = field(default_factory=dict)
-
-    def column(self, metric: str) -> str:
-        """Return the metrics column that holds ``metric`` under this convention."""
-        return self.source.get(metric, metric)
 
     @property
-    def metrics(self) -> tuple[str, ...]:
-        """Return the metrics this convention speaks of: all four, or those it has a source for."""
-        return tuple(self.source) or METRICS
+    def precision_recall(self) -> str:
+        """Return how precision and recall are averaged."""
+        return POOLED if self.pools else PER_CASE
+
+    def column(self, measure: Measure) -> str:
+        """Return the metrics column that holds a measure under this convention."""
+        return measure.columns[self.name]
+
+    def measures(self, columns: Iterable[str] = ()) -> list[Measure]:
+        """Return the measures that obey this convention; ``columns`` of a metrics table may name further ones."""
+        return measures.obeying(self.name, columns)
+
+    def value_of(self, state: str, measure: Measure) -> float:
+        """Return what a case in this state (not a present one) counts as; NaN: it is left out."""
+        if state == ABSENT:
+            return measure.best if self.absent_counts else SKIP
+        if state == HALLUCINATED:
+            return measure.worst if self.hallucinated_counts and measure.defined(0, 1, 0) else SKIP
+        return measure.worst if measure.defined(0, 0, 1) else SKIP
 
 
 PUBLISHED = Convention(
-    "published",
+    measures.PUBLISHED,
     "Dice and IoU: mean over the cases where the label is in the reference or predicted (absent in both: left out; "
     "hallucinated or missed: 0). Precision and recall: pooled over the voxels of all cases, and over the labels too in "
     "the global value. Mean Dice of a case: over all labels, one absent in both counting 1.",
-    {
-        ABSENT: _rule(SKIP, SKIP, SKIP, SKIP),
-        HALLUCINATED: _rule(0.0, 0.0, 0.0, SKIP),
-        MISSED: _rule(0.0, 0.0, SKIP, 0.0),
-    },
-    precision_recall=POOLED,
+    pools=True,
+    same_cases=False,
     case_absent=1.0,
 )
 PRESENT_ONLY = Convention(
-    "present-only",
+    measures.PRESENT_ONLY,
     "Mean over the cases whose reference has the label (missed: 0, its precision left out). Hallucinations do not "
     "count and must be read beside it. Mean Dice of a case: over the labels that its reference has.",
-    {
-        ABSENT: _rule(SKIP, SKIP, SKIP, SKIP),
-        HALLUCINATED: _rule(SKIP, SKIP, SKIP, SKIP),
-        MISSED: _rule(0.0, 0.0, SKIP, 0.0),
-    },
+    hallucinated_counts=False,
     case_hallucinated=SKIP,
 )
 ABSENT_IS_ONE = Convention(
-    "absent-is-one",
+    measures.ABSENT_IS_ONE,
     "Mean over all cases, a label absent in both counting 1 and a hallucinated or missed one 0 (precision of a missed "
     "and recall of a hallucinated one are left out). Mean Dice of a case: likewise over all labels.",
-    {
-        ABSENT: _rule(1.0, 1.0, 1.0, 1.0),
-        HALLUCINATED: _rule(0.0, 0.0, 0.0, SKIP),
-        MISSED: _rule(0.0, 0.0, SKIP, 0.0),
-    },
+    absent_counts=True,
     case_absent=1.0,
 )
 LESION_WISE = Convention(
-    "lesion-wise",
+    measures.LESION_WISE,
     "Mean over cases of the lesion-wise Dice, which already follows the rules of the evaluation scheme for absent, "
     "hallucinated and missed lesions.",
-    {},
-    source={
-        "dice": "lesion_dice",
-        "hd95_mm": "lesion_hd95_mm",
-        "nsd_0.5": "lesion_nsd_0.5",
-        "nsd_1.0": "lesion_nsd_1.0",
-    },
+    voxel_wise=False,
+    penalties=("lesions_fp", "lesions_fn"),
 )
 WHERE_DEFINED = Convention(
-    "where-defined",
+    measures.WHERE_DEFINED,
     "Mean over the cases where both the reference and the prediction have the region: a distance to a surface that is "
     "not there is undefined. Missed and hallucinated cases do not count and must be read beside it.",
-    {},
-    source={"hd95_mm": "hd95_mm", "nsd_0.5": "nsd_0.5", "nsd_1.0": "nsd_1.0"},
+    voxel_wise=False,
+    same_cases=False,
 )
 CONVENTIONS: Mapping[str, Convention] = {
     convention.name: convention for convention in (PUBLISHED, PRESENT_ONLY, ABSENT_IS_ONE, LESION_WISE, WHERE_DEFINED)
 }
 # Those by which the voxel-wise tables can be made.
-VOXEL_WISE = tuple(name for name, convention in CONVENTIONS.items() if not convention.source)
+VOXEL_WISE = tuple(name for name, convention in CONVENTIONS.items() if convention.voxel_wise)
 
 
 def convention_of(name: str) -> Convention:
@@ -140,11 +139,12 @@ def states_of(n_ref: FloatArray, n_pred: FloatArray) -> npt.NDArray[np.object_]:
     return states
 
 
-def apply(convention: Convention, metric: str, values: FloatArray, states: npt.NDArray[np.object_]) -> FloatArray:
-    """Return ``values`` of a metric with the convention's values put in by state; NaN is what a mean leaves out."""
+def apply(convention: Convention, measure: str, values: FloatArray, states: npt.NDArray[np.object_]) -> FloatArray:
+    """Return ``values`` of a measure with the convention's values put in by state; NaN is what a mean leaves out."""
     result = np.array(values, dtype=np.float64)
-    for state, rule in convention.undefined.items():
-        result[states == state] = rule[metric]
+    if convention.voxel_wise:
+        for state in (ABSENT, HALLUCINATED, MISSED):
+            result[states == state] = convention.value_of(state, measure_of(measure))
     return result
 
 

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 from posttx.cases import IMAGE_COLUMNS, MODALITIES
 from posttx.errors import PostTxError
 from posttx.files import read_parquet, write_parquet
+from posttx.measures import CONTRACT, LESION_WISE, WHERE_DEFINED, obeying
 
 if TYPE_CHECKING:
     import pandas as pd
     from pandera.pandas import DataFrameSchema
 
-SURFACE_COLUMNS = ("hd95_mm", "nsd_0.5", "nsd_1.0")
-LESION_COLUMNS = (
-    "lesion_dice", "lesion_hd95_mm", "lesion_nsd_0.5", "lesion_nsd_1.0",
-    "lesions_ref", "lesions_pred", "lesions_tp", "lesions_fp", "lesions_fn",
-)  # fmt: skip
+SURFACE_COLUMNS = tuple(measure.id for measure in obeying(WHERE_DEFINED))
+LESION_VALUES = tuple(measure.columns[LESION_WISE] for measure in obeying(LESION_WISE))
+LESION_COUNTS = ("lesions_ref", "lesions_pred", "lesions_tp", "lesions_fp", "lesions_fn")
+LESION_COLUMNS = (*LESION_VALUES, *LESION_COUNTS)
 
 
 @dataclass(frozen=True)
@@ -228,9 +228,9 @@ CASE_METRICS = Schema(
         "region": _text(),
         "label": _count(nullable=True),
         **{name: _count(nullable=True) for name in ("tp", "fp", "fn", "tn", "n_ref", "n_pred")},
-        **{name: _float() for name in ("dice", "iou", "precision", "recall", "volume_ref_mm3", "volume_pred_mm3")},
-        **{name: _float() for name in (*SURFACE_COLUMNS, *LESION_COLUMNS[:4])},
-        **{name: _count(nullable=True) for name in LESION_COLUMNS[4:]},
+        **{name: _float() for name in (*CONTRACT, "volume_ref_mm3", "volume_pred_mm3")},
+        **{name: _float() for name in (*SURFACE_COLUMNS, *LESION_VALUES)},
+        **{name: _count(nullable=True) for name in LESION_COUNTS},
     },
     unique=("cohort", "model", "case", "region"),
 )
@@ -257,10 +257,7 @@ LESIONS = Schema(
         **{f"centroid_{axis}_mm": _float() for axis in "xyz"},
         "state": _text("matched", "missed", "false_positive", "ignored"),
         "partners": _text(),
-        "dice": _float(),
-        "hd95_mm": _float(),
-        "nsd_0.5": _float(),
-        "nsd_1.0": _float(),
+        **{name: _float() for name in ("dice", *SURFACE_COLUMNS)},
     },
     unique=("cohort", "model", "case", "region", "source", "lesion"),
 )

@@ -1,151 +1,237 @@
-"""Is one model better than another? Paired by case, with intervals and a permutation test by patient."""
+"""Is one model better than another? Paired by case, tested by patient, one primary endpoint and Holm over the rest."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
-from posttx.analysis.statistics import RESAMPLES, SEED, Estimate, bootstrap, holm, means, sign_flip_p
-from posttx.conventions import ABSENT_IS_ONE, LESION_WISE, PRESENT_ONLY, WHERE_DEFINED, Convention, apply
+from posttx.analysis.estimates import case_values
+from posttx.analysis.evidence import Evidence, evidence
+from posttx.analysis.judgements import UNSHOWN, Outcome, Row, records
+from posttx.analysis.statistics import FEWEST_FOR_P, SEED, Patients, holm, means
+from posttx.conventions import (
+    ABSENT_IS_ONE,
+    HALLUCINATED,
+    LESION_WISE,
+    MISSED,
+    PRESENT_ONLY,
+    WHERE_DEFINED,
+    Convention,
+    convention_of,
+)
 from posttx.errors import PostTxError
+from posttx.measures import Measure, measure_of
 from posttx.scoring.scores import Scores, scores_from
 
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float64]
 
-IMPROVED, WORSE, OPEN, NO_INTERVAL = "improved", "worse", "no difference shown", "no interval"
-VERDICTS: Mapping[str, str] = {
-    IMPROVED: "the whole interval of the paired difference lies on the better side of 0",
-    WORSE: "the whole interval of the paired difference lies on the worse side of 0",
-    OPEN: "the interval holds 0: the data do not decide, which is not the same as equality",
-    NO_INTERVAL: "fewer than two patients are scored by both models",
+VERDICTS: Mapping[Outcome, str] = {
+    Outcome.BETTER: "the interval of the paired difference lies on the better side of 0, its adjusted p is below 0.05",
+    Outcome.WORSE: "the same on the worse side",
+    Outcome.EQUIVALENT: "the interval lies within the margin: what difference there may be does not matter",
+    Outcome.NOT_SHOWN: "the data do not decide, which is not the same as equality",
+    Outcome.NOT_AFTER_HOLM: "the interval excludes 0, but p does not hold after adjustment for all comparisons",
+    Outcome.TOO_FEW_PATIENTS: f"fewer than {FEWEST_FOR_P} patients are scored by both models",
+    Outcome.DIFFERENT_CASES: "which cases count depends on the predictions: missing a hard case would look like a gain",
+    Outcome.NOT_EXAMINED: "no interval can be given",
 }
+PRIMARY, SECONDARY, DESCRIPTIVE = "primary", "secondary", "descriptive"
 # Differences smaller than this are a tie: far below what a voxel changes, above rounding.
 TIE = 1e-9
 MEAN = "mean"
+POWER = 0.80
 # The published convention leaves a correct empty answer out and counts a hallucinated one 0: a case of one model would
-# have no partner in the other. These conventions score every pair alike.
-COMPARED: Sequence[tuple[Convention, str]] = (
-    (ABSENT_IS_ONE, "dice"),
-    (PRESENT_ONLY, "dice"),
-    *((LESION_WISE, metric) for metric in LESION_WISE.metrics),
-    *((WHERE_DEFINED, metric) for metric in WHERE_DEFINED.metrics),
-)
-LOWER_IS_BETTER = ("hd95_mm",)
+# have no partner in the other. These conventions score every pair alike, or say nothing (WHERE_DEFINED).
+COMPARED: Sequence[Convention] = (ABSENT_IS_ONE, PRESENT_ONLY, LESION_WISE, WHERE_DEFINED)
+_INTEGERS = (
+    "label", "wins", "ties", "losses", "n", "n_patients", "n_baseline", "n_model", "n_unpaired", "missed_change",
+    "hallucinated_change",
+)  # fmt: skip
+_TEXTS = ("baseline", "model", "convention", "metric", "region", "endpoint", "verdict")
 COLUMNS = (
-    "baseline", "model", "convention", "metric", "label", "region", "baseline_value", "model_value", "difference",
-    "ci_low", "ci_high", "p_value", "p_holm", "wins", "ties", "losses", "n", "n_patients", "n_unpaired", "verdict",
+    "baseline", "model", "convention", "metric", "label", "region", "endpoint", "baseline_value", "model_value",
+    "difference", "ci_low", "ci_high", "p_value", "p_holm", "margin", "detectable", "wins", "ties", "losses", "n",
+    "n_patients", "n_baseline", "n_model", "n_unpaired", "missed_change", "hallucinated_change", "verdict",
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Endpoints:
+    """The primary endpoint, named before the data are seen; by measure, the margins within which models are equal."""
+
+    measure: str = "dice"
+    convention: str = ABSENT_IS_ONE.name
+    region: str = MEAN
+    margins: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, convention: Convention, measure: Measure, region: str) -> str:
+        """Return which endpoint a row is."""
+        if not convention.same_cases:
+            return DESCRIPTIVE
+        here = (measure.id, convention.name, region)
+        return PRIMARY if here == (self.measure, self.convention, self.region) else SECONDARY
+
+
 def compare_models(
-    metrics: Mapping[str, pd.DataFrame],
+    cohorts: Mapping[str, Mapping[str, pd.DataFrame]],
     regions: Mapping[str, Sequence[int]],
-    resamples: int = RESAMPLES,
+    endpoints: Endpoints = Endpoints(),
     seed: int = SEED,
     baselines_only: Sequence[str] = (),
-) -> pd.DataFrame:
-    """Compare every two models of a cohort, the earlier named being the baseline; one row per region and measure.
+) -> dict[str, pd.DataFrame]:
+    """Compare every two models of each cohort on the cases that both have; return cohort -> one row per pair and value.
 
-    ``metrics`` maps model -> its metrics table. ``difference`` is model minus baseline, mean over the cases that both
-    have; ``verdict`` follows its interval alone (``VERDICTS``). ``wins`` counts cases where the model is better. The
-    row ``mean`` is over the labels of each case. ``p_holm`` is adjusted over the rows of one measure. ``n_unpaired``
-    counts the cases that only one of the two has: they are left out, and named in the log. A reference that differs
-    between the models is an error. Models of ``baselines_only`` (an earlier run's) are not compared with each other.
-    Fewer than two models: no rows.
+    ``cohorts`` maps cohort -> model -> its metrics table; of a pair the earlier named is the baseline. ``difference``
+    is model minus baseline, the mean over the cases of both; ``n_baseline`` and ``n_model`` count the cases each has,
+    ``n_unpaired`` those that only one has: they are left out, and named in the log. The row ``mean`` is over the
+    labels of each case. ``p_holm`` is adjusted over the primary endpoints of all pairs and cohorts, or over all other
+    rows of all pairs and cohorts; rows whose cases depend on the predictions are ``descriptive`` and have none.
+    ``detectable`` is the smallest difference that so many patients would have shown with a power of 80 %. ``wins``
+    counts cases where the model is better, ``missed_change`` and ``hallucinated_change`` how many more regions it
+    misses or invents. A reference that differs between the models is an error. Models of ``baselines_only`` (an
+    earlier run's) are not compared with each other. Fewer than two models: no rows.
     """
-    scores = {model: scores_from(table, regions) for model, table in metrics.items()}
-    parts = [
-        _compare(baseline, model, scores[baseline], scores[model], resamples, seed)
-        for baseline, model in combinations(scores, 2)
-        if not {baseline, model} <= set(baselines_only)
+    parts = []
+    for cohort, metrics in cohorts.items():
+        scores = {model: scores_from(table, regions) for model, table in metrics.items()}
+        parts += [
+            _compare(baseline, model, scores[baseline], scores[model], endpoints, seed).assign(cohort=cohort)
+            for baseline, model in combinations(scores, 2)
+            if not {baseline, model} <= set(baselines_only)
+        ]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*COLUMNS, "cohort"])
+    for endpoint in (PRIMARY, SECONDARY):
+        family = (table["endpoint"] == endpoint).to_numpy(bool)
+        table.loc[family, "p_holm"] = holm(table.loc[family, "p_value"].to_numpy(np.float64))
+    table["verdict"] = [str(verdict_of(row)) for row in records(table)]
+    kinds = dict.fromkeys(COLUMNS, "float64") | dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_TEXTS, "str")
+    return {
+        cohort: table.loc[table["cohort"] == cohort, list(COLUMNS)].astype(kinds).reset_index(drop=True)
+        for cohort in cohorts
+    }
+
+
+def verdict_of(row: Row) -> Outcome:
+    """Return the verdict on a paired difference (model minus baseline) from its row; see ``VERDICTS``."""
+    low, high = float(row["ci_low"]), float(row["ci_high"])
+    if int(row["n_patients"]) < FEWEST_FOR_P:
+        return Outcome.TOO_FEW_PATIENTS
+    if row["endpoint"] == DESCRIPTIVE:
+        return Outcome.DIFFERENT_CASES
+    found = evidence(low, high, float(row["p_holm"]), int(row["n_patients"]))
+    if found.sign:
+        better = (found.sign > 0) == measure_of(str(row["metric"])).higher_is_better
+        return Outcome.BETTER if better else Outcome.WORSE
+    margin = float(row["margin"])
+    if found is not Evidence.NOT_EXAMINED and -margin <= low and high <= margin:
+        return Outcome.EQUIVALENT
+    return UNSHOWN[found]
+
+
+def paired_values(scores: Scores, convention: Convention, measure: Measure) -> FloatArray:
+    """Return (cases, 1 + regions): the mean over the labels of a case first, then each region; infinite is NaN."""
+    known = convention.column(measure) in scores.columns
+    values = case_values(scores, convention, measure) if known else np.full(scores.states.shape, np.nan)
+    labels = values[:, : sum(label is not None for label in scores.labels)]
+    return np.hstack([_row_means(labels)[:, None], values])
+
+
+def _row_means(values: FloatArray) -> FloatArray:
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=1)
+    return np.where(count > 0, np.where(defined, values, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
+
+
+def compared_by(endpoints: Endpoints, first: Scores, second: Scores) -> list[tuple[Convention, Measure]]:
+    """Return the conventions and measures by which two models are compared, the primary endpoint's first."""
+    primary = (convention_of(endpoints.convention), measure_of(endpoints.measure))
+    found = [
+        (convention, measure)
+        for convention in COMPARED
+        for measure in convention.measures(first.columns)
+        if (measure.compared if convention.voxel_wise else _measured(convention, measure, first, second))
     ]
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
-    integers = ("label", "wins", "ties", "losses", "n", "n_patients", "n_unpaired")
-    texts = ("baseline", "model", "convention", "metric", "region", "verdict")
-    kinds = dict.fromkeys(COLUMNS, "float64") | dict.fromkeys(integers, "Int64") | dict.fromkeys(texts, "str")
-    return table[list(COLUMNS)].astype(kinds)
+    return [primary, *[pair for pair in found if (pair[0].name, pair[1].id) != (primary[0].name, primary[1].id)]]
 
 
-def verdict_of(difference: float, low: float, high: float, *, lower_is_better: bool = False) -> str:
-    """Return the verdict on a paired difference (model minus baseline) from its interval; see ``VERDICTS``."""
-    if np.isnan(difference) or np.isnan(low) or np.isnan(high):
-        return NO_INTERVAL
-    if lower_is_better:
-        low, high = -high, -low
-    return IMPROVED if low > 0 else WORSE if high < 0 else OPEN
+def _measured(convention: Convention, measure: Measure, first: Scores, second: Scores) -> bool:
+    column = convention.column(measure)
+    return first.measured(column) and second.measured(column)
 
 
-def _compare(baseline: str, model: str, first: Scores, second: Scores, resamples: int, seed: int) -> pd.DataFrame:
+def _compare(baseline: str, model: str, first: Scores, second: Scores, endpoints: Endpoints, seed: int) -> pd.DataFrame:
     shared = sorted(set(first.cases) & set(second.cases))
     alone = sorted(set(first.cases) ^ set(second.cases))
+    counts = {"n_baseline": len(first.cases), "n_model": len(second.cases), "n_unpaired": len(alone)}
     if alone:
         logger.warning("%s and %s: %d cases have one of them only: %s", baseline, model, len(alone), ", ".join(alone))
     first, second = _same_regions(first.select(shared), second.select(shared))
     _refuse_other_reference(first, second, baseline, model)
-    draw = bootstrap(first.patients, resamples, seed)
-    parts = []
-    for convention, metric in COMPARED:
-        column = convention.column(metric)
-        if convention.source and not (first.measured(column) and second.measured(column)):
-            continue
-        before, after = (_with_mean(score, convention, metric) for score in (first, second))
-        paired = ~np.isnan(before) & ~np.isnan(after)
-        before, after = np.where(paired, before, np.nan), np.where(paired, after, np.nan)
-        estimate = draw.estimate(means(after - before), paired)
-        p = sign_flip_p(after - before, draw.patients, resamples, seed)
-        part = _rows(first, before, after, estimate, p, metric)
-        parts.append(part.assign(convention=convention.name, metric=metric))
-    table = pd.concat(parts, ignore_index=True)
-    return table.assign(baseline=baseline, model=model, n_unpaired=len(alone))
+    patients = Patients.of(first.patients, seed)
+    parts = [
+        _rows(first, second, convention, measure, endpoints, patients)
+        for convention, measure in compared_by(endpoints, first, second)
+    ]
+    return pd.concat(parts, ignore_index=True).assign(baseline=baseline, model=model, **counts)
 
 
 def _rows(
-    scores: Scores, before: FloatArray, after: FloatArray, estimate: Estimate, p: FloatArray, metric: str
+    first: Scores, second: Scores, convention: Convention, measure: Measure, endpoints: Endpoints, patients: Patients
 ) -> pd.DataFrame:
-    lower = metric in LOWER_IS_BETTER
-    gain = (before - after) if lower else (after - before)
-    mean_before, mean_after = (means(values)(np.ones((1, len(values))))[0] for values in (before, after))
+    before, after = (paired_values(scores, convention, measure) for scores in (first, second))
+    paired = ~np.isnan(before) & ~np.isnan(after)
+    before, after = np.where(paired, before, np.nan), np.where(paired, after, np.nan)
+    difference = after - before
+    estimate = patients.estimate(means(difference), paired)
+    gain = difference if measure.higher_is_better else -difference
+    whole = np.ones((1, len(paired)))
+    regions = [MEAN, *first.regions]
+    endpoint = [endpoints.of(convention, measure, region) for region in regions]
+    p = patients.flip_p(difference) if convention.same_cases else np.full(len(regions), np.nan)
     return pd.DataFrame(
         {
-            "label": pd.array([None, *scores.labels], dtype="Int64"),
-            "region": [MEAN, *scores.regions],
-            "baseline_value": mean_before,
-            "model_value": mean_after,
+            "convention": convention.name,
+            "metric": measure.id,
+            "label": pd.array([None, *first.labels], dtype="Int64"),
+            "region": regions,
+            "endpoint": endpoint,
+            "baseline_value": means(before)(whole)[0],
+            "model_value": means(after)(whole)[0],
             "difference": estimate.value,
             "ci_low": estimate.low,
             "ci_high": estimate.high,
             "p_value": p,
-            "p_holm": holm(p),
+            "p_holm": np.nan,
+            "margin": endpoints.margins.get(measure.id, np.nan),
+            "detectable": _detectable(estimate.error, estimate.n_patients),
             "wins": (gain > TIE).sum(axis=0),
             "ties": (np.abs(gain) <= TIE).sum(axis=0),
             "losses": (gain < -TIE).sum(axis=0),
             "n": estimate.n,
             "n_patients": estimate.n_patients,
-            "verdict": [
-                verdict_of(*interval, lower_is_better=lower)
-                for interval in zip(estimate.value, estimate.low, estimate.high, strict=True)
-            ],
+            "missed_change": _change(first, second, MISSED),
+            "hallucinated_change": _change(first, second, HALLUCINATED),
         }
     )
 
 
-def _with_mean(scores: Scores, convention: Convention, metric: str) -> FloatArray:
-    """Return (cases, 1 + regions): the mean over the labels of a case first, then each region; infinite is NaN."""
-    values = scores[convention.column(metric)]
-    if metric in convention.undefined.get("absent", {}):
-        values = apply(convention, metric, values, scores.states)
-    values = np.where(np.isfinite(values), values, np.nan)
-    labels = values[:, : sum(label is not None for label in scores.labels)]
-    defined = ~np.isnan(labels)
-    count = defined.sum(axis=1)
-    mean = np.where(count > 0, np.where(defined, labels, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
-    return np.hstack([mean[:, None], values])
+def _detectable(error: FloatArray, n_patients: npt.NDArray[np.int64]) -> FloatArray:
+    freedom = np.maximum(n_patients - 1, 1)
+    return error * (stats.t.ppf(0.975, freedom) + stats.t.ppf(POWER, freedom))
+
+
+def _change(first: Scores, second: Scores, state: str) -> npt.NDArray[np.int64]:
+    """Return how many more regions the second model has in a state: over all labels first, then each region."""
+    change = (second.states == state).sum(axis=0) - (first.states == state).sum(axis=0)
+    return np.append(change[: sum(label is not None for label in first.labels)].sum(), change)
 
 
 def _same_regions(first: Scores, second: Scores) -> tuple[Scores, Scores]:

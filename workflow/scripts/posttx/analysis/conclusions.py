@@ -1,145 +1,175 @@
-"""The conclusions of a report: what its tables carry, gathered over the classes, by the same listed rules."""
+"""The conclusions of a report: the judgements of its tables, gathered over the classes. No words in here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from posttx.analysis.comparison import IMPROVED, WORSE
-from posttx.analysis.interpretation import (
-    INTERFERENCE,
-    SUPPORT,
-    ZEROS,
-    Row,
-    Sentence,
-    dependency_of,
-    of_class,
-    of_noise,
-    of_size,
-    of_summary,
-    records,
-)
+from posttx.analysis.comparison import PRIMARY, SECONDARY
+from posttx.analysis.evidence import evidence
 from posttx.analysis.interpretation_rules import RULES
+from posttx.analysis.judgements import Judgement, Outcome, Row, count, judged, of_summary, records
+from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P
+from posttx.analysis.wording import Sentence, concluded, listed
+from posttx.measures import measure_of
+
+Found = Sequence[tuple[str, Sequence[Judgement]]]
+# Of each table: the rules whose outcomes are gathered over the classes, and the outcomes worth a conclusion.
+GATHERED: Mapping[str, Mapping[str, Sequence[Outcome]]] = {
+    "per_class": {
+        "convention": (Outcome.DEPENDS_ON_CONVENTION,),
+        "hallucination": (Outcome.OFTEN, Outcome.MAYBE_OFTEN, Outcome.TOO_FEW_TO_SAY_HOW_OFTEN),
+        "missing": (Outcome.OFTEN, Outcome.MAYBE_OFTEN, Outcome.TOO_FEW_TO_SAY_HOW_OFTEN),
+    },
+    "volume_bias": {
+        "size": (
+            Outcome.SMALLER_WORSE,
+            Outcome.LARGER_WORSE,
+            Outcome.SIZE_INDEPENDENT,
+            Outcome.NOT_SHOWN,
+            Outcome.NOT_AFTER_HOLM,
+            Outcome.TOO_FEW_PATIENTS,
+        )
+    },
+    "inter_class": {
+        "dependency": (
+            Outcome.SUPPORT,
+            Outcome.INTERFERENCE,
+            Outcome.HALLUCINATED_ZEROS,
+            Outcome.NOT_WITHOUT_ZEROS_AFTER_HOLM,
+        )
+    },
+    "false_positives": {
+        "noise": (Outcome.HIGH, Outcome.MAYBE_HIGH, Outcome.FREE),
+        "conservative": (Outcome.CONSERVATIVE, Outcome.GENEROUS),
+    },
+}
 
 
 def conclusions(tables: Mapping[str, pd.DataFrame], comparison: pd.DataFrame | None = None) -> list[Sentence]:
+    """Return the conclusions of one model on one cohort in words, most general first; see ``found``."""
+    return [concluded(judgement) for judgement in found(tables, comparison)]
+
+
+def found(tables: Mapping[str, pd.DataFrame], comparison: pd.DataFrame | None = None) -> list[Judgement]:
     """Return the conclusions of one model on one cohort, most general first.
 
     ``tables`` are those of ``posttx.analysis.tables``; ``comparison`` is that of the cohort, where there is one.
-    Without a scored case the one sentence says so.
+    Without a scored case the one conclusion says so.
     """
     classes = records(tables["per_class"])
-    if not sum(int(row["n_present"]) + int(row["n_absent"]) for row in classes):
-        return [Sentence("data", "Nothing was scored: no case has both a reference and a prediction.")]
-    found = [_overall(records(tables["summary"]), classes[0]["convention"]), *_ranks(classes)]
-    found += _named("convention", classes, of_class, "depends on the convention", "The Dice of")
-    found += _named("hallucination", classes, of_class, "Often hallucinated", "Often hallucinated where absent:")
-    found += _named("missing", classes, of_class, "Often missed", "Often missed completely:")
-    found += _sizes(records(tables["volume_bias"]))
-    found += _dependencies(records(tables["inter_class"]))
-    found += _errors(records(tables["false_positives"]))
+    if not sum(count(row["n_present"]) + count(row["n_absent"]) for row in classes):
+        return [Judgement("data", Outcome.NOTHING_SCORED)]
+    conclusions = _overall(records(tables["summary"]), classes[0]["convention"])
+    conclusions += _ranks(classes, records(tables["class_differences"]))
+    rows = judged(tables)
+    for table, rules in GATHERED.items():
+        named = [(_name(row), said) for row, said in zip(records(tables[table]), rows[table], strict=True)]
+        for rule, outcomes in rules.items():
+            conclusions += _gathered(rule, outcomes, named)
+        if table == "inter_class":
+            conclusions += _no_dependency(named)
     if comparison is not None and len(comparison):
-        found += _comparisons(comparison)
-    patients = int(tables["summary"]["n_patients"].max())
-    if patients < 2:
-        found.append(Sentence("data", "All cases are of one patient: no interval, and nothing that generalises."))
-    elif patients < RULES["data"].thresholds["few"]:
-        found.append(Sentence("data", f"Only {patients} patients: all intervals are rough."))
-    return found
+        conclusions += _comparisons(comparison)
+    return conclusions + _data(int(tables["summary"]["n_patients"].max()))
 
 
-def _overall(summary: list[Row], convention: str) -> Sentence:
+def _name(row: Row) -> str:
+    return str(row["region"]) if "region" in row else f"{row['dice_region']} with {row['volume_region']}"
+
+
+def _overall(summary: Sequence[Row], convention: str) -> list[Judgement]:
     row = next(row for row in summary if row["metric"] == "dice" and row["convention"] == convention)
-    sentence = of_summary(row)[0]
-    return Sentence(sentence.rule, f"Over all classes ({convention}): {sentence.text[0].lower()}{sentence.text[1:]}")
+    judgement = of_summary(row)[0]
+    if judgement.outcome is not Outcome.BAND:
+        return []
+    return [Judgement(judgement.rule, Outcome.OVERALL, {**judgement.facts, "convention": convention})]
 
 
-def _ranks(classes: list[Row]) -> list[Sentence]:
+def _ranks(classes: Sequence[Row], differences: Sequence[Row]) -> list[Judgement]:
     scored = sorted((row for row in classes if pd.notna(row["dice"])), key=lambda row: row["dice"])
     if len(scored) < 2:
         return []
-    weakest, strongest, others = scored[0], scored[-1], scored
-    apart_below = all(weakest["dice_ci_high"] < row["dice_ci_low"] for row in others if row is not weakest)
-    apart_above = all(strongest["dice_ci_low"] > row["dice_ci_high"] for row in others if row is not strongest)
-    return [
-        _rank("strongest", "highest", strongest, apart_above),
-        _rank("weakest", "lowest", weakest, apart_below),
-    ]
+    weakest, strongest = scored[0], scored[-1]
+    above = all(_apart(strongest["region"], row["region"], differences) > 0 for row in scored[:-1])
+    below = all(_apart(weakest["region"], row["region"], differences) < 0 for row in scored[1:])
+    ends = (
+        (strongest, Outcome.STRONGEST if above else Outcome.HIGHEST),
+        (weakest, Outcome.WEAKEST if below else Outcome.LOWEST),
+    )
+    return [Judgement("rank", outcome, {"region": row["region"], "dice": float(row["dice"])}) for row, outcome in ends]
 
 
-def _rank(word: str, extreme: str, row: Row, apart: bool) -> Sentence:
-    if apart:
-        return Sentence("rank", f"{row['region']} is the {word} class (Dice {row['dice']:.3f}).")
-    text = f"{row['region']} has the {extreme} Dice ({row['dice']:.3f}), but its interval does not stand apart."
-    return Sentence("rank", text)
+def _apart(first: str, second: str, differences: Sequence[Row]) -> int:
+    """Return 1 or -1 where the Dice of the first class is shown to lie above or below the second's, else 0."""
+    for row in differences:
+        if {row["region"], row["other_region"]} == {first, second}:
+            shown = evidence(row["ci_low"], row["ci_high"], row["p_holm"], count(row["n_patients"])).sign
+            return shown if row["region"] == first else -shown
+    return 0
 
 
-def _named(rule: str, rows: list[Row], judge: Any, mark: str, opening: str) -> list[Sentence]:
-    """Return one sentence that names the classes of which ``judge`` said ``mark`` under ``rule``."""
-    regions = [row["region"] for row in rows if any(s.rule == rule and mark in s.text for s in judge(row))]
-    if not regions:
+def _gathered(rule: str, outcomes: Iterable[Outcome], named: Found) -> list[Judgement]:
+    """Return one conclusion per outcome that names the rows of which the rule found it."""
+    gathered = []
+    for outcome in outcomes:
+        names = [name for name, said in named if any(_outcome(j) is outcome for j in said if j.rule == rule)]
+        if names:
+            gathered.append(Judgement(rule, outcome, {"regions": listed(names)}))
+    return gathered
+
+
+def _outcome(judgement: Judgement) -> Outcome:
+    """Return the outcome of a judgement, that of a band of false-positive volume being how high it reaches."""
+    if judgement.rule == "noise" and judgement.outcome is Outcome.BAND and "high" in judgement.facts["bands"]:
+        return Outcome.HIGH if judgement.facts["bands"] == ("high",) else Outcome.MAYBE_HIGH
+    return judgement.outcome
+
+
+def _no_dependency(named: Found) -> list[Judgement]:
+    outcomes = [said[0].outcome for _, said in named if said[0].outcome is not Outcome.ITSELF]
+    unexamined = (Outcome.TOO_FEW_PATIENTS, Outcome.NOT_EXAMINED)
+    examined = [outcome for outcome in outcomes if outcome not in unexamined]
+    if not outcomes:
         return []
-    ending = f" {mark}." if opening.endswith("of") else "."
-    return [Sentence(rule, f"{opening} {_list(regions)}{ending}")]
+    if not examined:
+        return [Judgement("dependency", Outcome.NOT_EXAMINED)]
+    if set(examined) & set(GATHERED["inter_class"]["dependency"]):
+        return []
+    return [Judgement("dependency", Outcome.NOT_SHOWN, {"examined": len(examined)})]
 
 
-def _sizes(rows: list[Row]) -> list[Sentence]:
-    said = {row["region"]: of_size(row)[0] for row in rows}
-    groups = {
-        "Larger is segmented better": "smaller ones are segmented worse",
-        "Larger is segmented worse": "larger ones are segmented worse",
-        "Size-independent": "Size-independent",
-        "No dependence on size is shown, nor its absence": "nor its absence",
-    }
-    found = []
-    for opening, mark in groups.items():
-        regions = [region for region, sentence in said.items() if sentence.rule == "size" and mark in sentence.text]
-        if regions:
-            found.append(Sentence("size", f"{opening}: {_list(regions)}."))
-    return found
+def _comparisons(comparison: pd.DataFrame) -> list[Judgement]:
+    """Return one conclusion per pair: the verdict on the primary endpoint, then where else a difference is shown."""
+    pairs = []
+    for _, rows in comparison.groupby(["baseline", "model"], sort=False):
+        primary = records(rows[rows["endpoint"] == PRIMARY])
+        if not primary:
+            continue
+        facts: dict[str, Any] = dict(primary[0])
+        shared = (facts["n_baseline"] + facts["n_model"] - facts["n_unpaired"]) // 2
+        facts |= {"outcome": Outcome(facts["verdict"]), "shared": shared, "known": shared + facts["n_unpaired"]}
+        others = records(rows[rows["endpoint"] == SECONDARY])
+        for word, outcome in (("better", Outcome.BETTER), ("worse", Outcome.WORSE)):
+            facts[word] = [
+                f"{measure_of(row['metric']).name} of {row['region']} ({row['convention']})"
+                for row in others
+                if row["verdict"] == outcome
+            ]
+        pairs.append(Judgement("comparison", Outcome.COMPARED, facts))
+    return pairs
 
 
-def _dependencies(rows: list[Row]) -> list[Sentence]:
-    pairs = [row for row in rows if row["volume_label"] != row["dice_label"] and pd.notna(row["pearson_r_ci_low"])]
-    openings = {
-        SUPPORT: "The Dice rises with the volume of another class (an association)",
-        INTERFERENCE: "The Dice falls with the volume of another class (an association)",
-        ZEROS: "Correlations that rest on hallucinated zeros and carry no conclusion",
-    }
-    found = []
-    for outcome, opening in openings.items():
-        named = [f"{row['dice_region']} with {row['volume_region']}" for row in pairs if dependency_of(row) == outcome]
-        if named:
-            found.append(Sentence("dependency", f"{opening}: {_list(named)}."))
-    if pairs and not found:
-        found.append(Sentence("dependency", "No dependency between classes is shown."))
-    return found
-
-
-def _errors(rows: list[Row]) -> list[Sentence]:
-    found = _named("noise", rows, of_noise, "High", "High false-positive volume:")
-    found += _named("noise", rows, of_noise, "to high", "False-positive volume that may be high (its interval says):")
-    found += _named("noise", rows, of_noise, "Free of false", "Free of false positives:")
-    found += _named("conservative", rows, of_noise, "Conservative", "Conservative (leaves out more than it adds) for")
-    return found + _named("conservative", rows, of_noise, "Generous", "Generous (adds more than it leaves out) for")
-
-
-def _comparisons(comparison: pd.DataFrame) -> list[Sentence]:
-    found = []
-    for (baseline, model), rows in comparison.groupby(["baseline", "model"], sort=False):
-        measured = rows[rows["convention"] == rows["convention"].iloc[0]]
-        parts = [
-            f"{verdict} for {_list(list(measured.loc[measured['verdict'] == verdict, 'region']))}"
-            for verdict in (IMPROVED, WORSE)
-            if (measured["verdict"] == verdict).any()
-        ]
-        text = "; ".join(parts) or "no difference is shown for any region"
-        convention, metric = measured[["convention", "metric"]].iloc[0]
-        found.append(Sentence("comparison", f"Model {model} against {baseline} ({metric}, {convention}): {text}."))
-    return found
-
-
-def _list(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def _data(patients: int) -> list[Judgement]:
+    limits = (
+        (FEWEST_FOR_INTERVAL, Outcome.NO_INTERVALS),
+        (FEWEST_FOR_P, Outcome.NO_TESTS),
+        (int(RULES["data"].thresholds["few"]), Outcome.ROUGH),
+    )
+    for limit, outcome in limits:
+        if patients < limit:
+            noun = "patient" if patients == 1 else "patients"
+            return [Judgement("data", outcome, {"patients": patients, "noun": noun})]
+    return []

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from posttx.analysis.evidence import ALPHA
+from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P
+
 LEVEL_TEXT = "95 % interval"
 
 
@@ -29,10 +32,12 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "data",
             "What the data allow",
-            "Nothing is said of a value without cases. A value from one patient has no interval. Fewer than {few} "
-            "cases behind a value are called few, and no claim is made of a correlation from fewer than {few}. "
-            "Intervals from fewer than {few} patients are called rough.",
-            {"few": 10},
+            "Patients are counted, not scans. A value from fewer than {interval} patients has no interval, and none "
+            "from fewer than {test} has a p-value or a verdict: too few patients. From fewer than {few} patients "
+            "intervals are called rough and a class rare. A difference, a dependency or a bias is claimed only when "
+            "its 95 % interval excludes the value of no effect and its p-value, by flipping the signs of patients and "
+            "adjusted by Holm, is below {alpha}; an interval that excludes it alone is called not shown after Holm.",
+            {"interval": FEWEST_FOR_INTERVAL, "test": FEWEST_FOR_P, "few": 10, "alpha": ALPHA},
         ),
         Rule(
             "overlap",
@@ -44,15 +49,16 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "reliability",
             "Precision and recall",
-            "A precision or recall is high from {high}, good from {good}, moderate from {moderate}, low below.",
+            "A precision or recall is high from {high}, good from {good}, moderate from {moderate}, low below. Beside "
+            "a value pooled over voxels stands the mean over cases, which says what a case may expect.",
             {"high": 0.90, "good": 0.80, "moderate": 0.60},
         ),
         Rule(
             "rank",
             "Weakest and strongest class",
-            "A class is called the weakest (strongest) when its Dice is the lowest (highest) and its interval lies "
-            "wholly below (above) the interval of every other class; otherwise only the order of the estimates is "
-            "told.",
+            "A class is called the weakest (strongest) when its Dice is the lowest (highest) and its difference to "
+            "every other class, paired over the cases that have both, is shown with Holm over all pairs of classes; "
+            "otherwise only the order of the estimates is told.",
             {},
         ),
         Rule(
@@ -66,34 +72,36 @@ RULES: Mapping[str, Rule] = {
             "hallucination",
             "Hallucination",
             "A class is often hallucinated when it is predicted in {often} or more of the cases whose reference lacks "
-            "it, sometimes from {sometimes} on.",
+            "it and the whole interval by patient says so, perhaps often when the share alone does, sometimes from "
+            "{sometimes} on. With too few patients who lack it only the cases are counted.",
             {"often": 0.25, "sometimes": 0.05},
         ),
         Rule(
             "missing",
             "Missed classes",
-            "A class is often missed when {often} or more of the cases that have it get not one voxel, sometimes from "
-            "{sometimes} on.",
+            "A class is often missed when {often} or more of the cases that have it get not one voxel and the whole "
+            "interval by patient says so, perhaps often when the share alone does, sometimes from {sometimes} on. With "
+            "too few patients who have it only the cases are counted.",
             {"often": 0.10, "sometimes": 0.02},
         ),
         Rule(
             "size",
             "Size bias",
-            "A correlation of volume and Dice is shown when the interval of Pearson's r or of Spearman's rho excludes "
-            "0; it is weak below {moderate}, moderate from there, strong from {strong}, by the larger of those shown. "
-            "It is called curved when rho is {curved} or more beyond r. A class is called size-independent only when "
-            "both intervals lie within {null} of 0; when neither excludes 0, nothing is shown either way.",
+            "A correlation of volume and Dice is judged by Spearman's rho, with Holm over the classes; Pearson's r "
+            "describes it. It is weak below {moderate}, moderate from there, strong from {strong}, and called curved "
+            "when rho is {curved} or more beyond r. A class is called size-independent only when both intervals lie "
+            "within {null} of 0.",
             {"moderate": 0.30, "strong": 0.50, "curved": 0.15, "null": 0.10},
         ),
         Rule(
             "dependency",
             "Dependency between classes",
-            "An association of the volume of one class with the Dice of another is shown when a coefficient's interval "
-            "excludes 0 and its Holm-adjusted p by patient is below {alpha}. It counts only when it is shown, with the "
-            "same sign, also without the cases where the second class is hallucinated. Where it is not, and the "
-            "largest coefficient loses {loss} or more of itself, it rests on those zeros. An association is not a "
-            "cause.",
-            {"alpha": 0.05, "loss": 0.33},
+            "An association of the volume of one class with the Dice of another is judged by Spearman's rho, with Holm "
+            "over all pairs. It counts only when it is shown, with the same sign, also without the cases where the "
+            "second class is hallucinated. Where it is not shown without them and the coefficient loses {loss} or more "
+            "of itself, it rests on those zeros; where only the adjusted p is lost, that is said. An association is "
+            "not a cause.",
+            {"loss": 0.33},
         ),
         Rule(
             "noise",
@@ -105,8 +113,9 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "conservative",
             "Conservative or not",
-            "A model is conservative for a class when the interval of false-positive / false-negative volume lies "
-            "below 1 (it leaves out more than it adds), generous when it lies above 1, undecided when it holds 1.",
+            "A model is conservative for a class when false positives are shown to be less than half of the wrong "
+            "volume (it leaves out more than it adds), generous when they are shown to be more, with Holm over the "
+            "classes.",
             {},
         ),
         Rule(
@@ -119,8 +128,11 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "comparison",
             "Comparison of models",
-            "A model is called improved (worse) for a region only when the interval of the paired difference, patients "
-            "resampled, lies wholly on the better (worse) side of 0.",
+            "Models are compared on the cases that both have. One endpoint, named in the configuration, is primary; "
+            "all other rows of all pairs and cohorts are adjusted by Holm together. A model is called better (worse) "
+            "when the paired difference is shown, equivalent when the interval lies within the margin; else no "
+            "difference is shown, which is not equality. Where it depends on the predictions which cases count, there "
+            "is no verdict.",
             {},
         ),
     )

@@ -1,14 +1,16 @@
-"""Estimates with intervals: a bootstrap over patients, weighted correlations, Holm and sign-flip tests.
+"""Estimates with intervals by patient: jackknife with Student's t, sign-flip tests, Holm, variance within patients.
 
-Scans of one patient resemble each other, so patients are drawn, never scans. A resample is a row of weights (how often
-each case is drawn), and every statistic here takes such rows and returns one row of estimates for each: one pass of
-matrix products instead of thousands of loops. The row of ones gives the estimate itself.
+Scans of one patient resemble each other, so patients are left out or flipped, never scans. A statistic takes rows of
+weights (how often each case counts) and returns one row of estimates for each: the row of ones gives the estimate, rows
+with one patient at 0 the jackknife. Why these intervals and not a bootstrap: ``tests/statistics/README.md``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,68 +18,187 @@ from scipy import special, stats
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
 Statistic = Callable[[FloatArray], FloatArray]
 
-RESAMPLES = 2000
 SEED = 12345
 LEVEL = 0.95
-# Rows of weights ranked at a time: small enough to stay in a core's cache.
+# Intervals below so many patients with a value, and p-values below so many, would not be what they say.
+FEWEST_FOR_INTERVAL = 4
+FEWEST_FOR_P = 6
+# Random patterns of signs; up to so many patients all patterns are tried instead.
+FLIPS = 19_999
+EXACT_PATIENTS = 14
+# Rows of weights ranked, and patterns multiplied, at a time: small enough to stay in a core's cache.
 BLOCK = 128
-EXACT_PATIENTS = 12
+FLIPS_AT_ONCE = 2048
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The scale on which a jackknife takes its symmetric interval, and the range that the quantity can have."""
+
+    forward: Callable[[Any], Any]
+    backward: Callable[[Any], Any]
+    low: float = -np.inf
+    high: float = np.inf
+
+
+def _same(values: Any) -> Any:
+    return values
+
+
+IDENTITY = Scale(_same, _same)
+SHARE = Scale(special.logit, special.expit, 0.0, 1.0)
+CORRELATION = Scale(np.arctanh, np.tanh, -1.0, 1.0)
+POSITIVE = Scale(np.log, np.exp, 0.0)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimates of k quantities with their intervals and the cases and patients behind each; all of shape (k,)."""
+    """Estimates of k quantities with their intervals and the cases and patients behind each; all of shape (k,).
+
+    ``error`` is the jackknife's standard error of the value itself.
+    """
 
     value: FloatArray
     low: FloatArray
     high: FloatArray
-    n: npt.NDArray[np.int64]
-    n_patients: npt.NDArray[np.int64]
-    spread: FloatArray
+    n: IntArray
+    n_patients: IntArray
+    error: FloatArray
 
 
 @dataclass(frozen=True)
-class Bootstrap:
-    """Resamples of patients: ``weights`` (resamples, cases) and ``patients``, the index of each case's patient."""
+class Patients:
+    """Whose scan each case is: ``index`` (cases,) counts patients from 0 in the order of their sorted names."""
 
-    weights: FloatArray
-    patients: npt.NDArray[np.int64]
+    index: IntArray
+    seed: int = SEED
 
-    def estimate(self, statistic: Statistic, used: BoolArray, transform: Callable | None = None) -> Estimate:
-        """Return ``statistic`` with percentile intervals over the resamples.
+    @classmethod
+    def of(cls, names: Sequence[str], seed: int = SEED) -> Patients:
+        """Return the patients named case by case; results depend on the sorted names, not on the order of cases."""
+        _, index = np.unique(np.asarray(names, dtype=object).astype(str), return_inverse=True)
+        return cls(index.astype(np.int64).reshape(-1), seed)
 
-        ``used`` (cases, k) says which cases each of the k estimates rests on. Fewer than two patients among them: the
-        interval is NaN, because a resample of one patient is the same patient again. Resamples in which an estimate is
-        undefined are left out of its percentiles. ``spread`` is the standard deviation over the resamples, of
-        ``transform`` of the estimates where one is given.
+    @property
+    def count(self) -> int:
+        """Return the number of patients."""
+        return int(self.index.max()) + 1 if len(self.index) else 0
+
+    @cached_property
+    def without(self) -> FloatArray:
+        """Return the weights (patients, cases) of the cohort without each patient in turn."""
+        return (self.index[None, :] != np.arange(self.count)[:, None]).astype(np.float64)
+
+    @cached_property
+    def signs(self) -> npt.NDArray[np.int8]:
+        """Return random signs (``FLIPS``, patients), the same for every quantity tested on these patients."""
+        drawn = np.random.default_rng(self.seed).integers(0, 2, size=(FLIPS, self.count), dtype=np.int8)
+        return 1 - 2 * drawn
+
+    def sums(self, values: FloatArray) -> FloatArray:
+        """Return the sums (patients, k) of values (cases, k) over the cases of each patient, NaN counting 0."""
+        summed = np.zeros((self.count, values.shape[1]))
+        np.add.at(summed, self.index, np.nan_to_num(values))
+        return summed
+
+    def having(self, used: BoolArray) -> BoolArray:
+        """Return which patients have a case used, (patients, k) from (cases, k)."""
+        return self.sums(used.astype(np.float64)) > 0
+
+    def estimate(self, statistic: Statistic, used: BoolArray, scale: Scale = IDENTITY) -> Estimate:
+        """Return ``statistic`` with the intervals of a jackknife over patients, Student's t with m - 1 degrees.
+
+        ``used`` (cases, k) says which cases each of the k estimates rests on; m counts their patients. The jackknife
+        works on ``scale``; at an end of the range, where the logit is infinite, Wilson's interval is taken with the
+        number of patients that the jackknife's error amounts to, and Fisher's for a correlation of 1. No interval (NaN)
+        where m is below ``FEWEST_FOR_INTERVAL`` or the quantity is undefined without one of the patients.
         """
-        value = statistic(np.ones((1, len(self.patients))))[0]
-        n = used.sum(axis=0)
-        n_patients = np.array([len(np.unique(self.patients[column])) for column in used.T], dtype=np.int64)
-        low, high, spread = (np.full(value.shape, np.nan) for _ in range(3))
-        if len(self.weights) and len(self.patients):
-            resampled = statistic(self.weights)
-            for k in np.flatnonzero((n_patients > 1) & ~np.isnan(value)):
-                column = resampled[:, k][~np.isnan(resampled[:, k])]
-                if len(column):
-                    low[k], high[k] = np.quantile(column, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-                    spread[k] = np.std(column if transform is None else transform(column))
-        return Estimate(value, low, high, n.astype(np.int64), n_patients, spread)
+        value = statistic(np.ones((1, len(self.index))))[0]
+        having = self.having(used) if len(self.index) else np.zeros((0, used.shape[1]), bool)
+        n_patients = having.sum(axis=0).astype(np.int64)
+        low, high, error = (np.full(value.shape, np.nan) for _ in range(3))
+        wanted = (n_patients >= FEWEST_FOR_INTERVAL) & ~np.isnan(value)
+        if wanted.any():
+            without = statistic(self.without)
+            for k in np.flatnonzero(wanted):
+                low[k], high[k], error[k] = interval(float(value[k]), without[having[:, k], k], scale)
+        return Estimate(value, low, high, used.sum(axis=0).astype(np.int64), n_patients, error)
+
+    def flip_p(self, values: FloatArray) -> FloatArray:
+        """Return two-sided p-values (k,) of "the mean is 0" by flipping the signs of values (cases, k) by patient.
+
+        NaN where a value is undefined. Up to ``EXACT_PATIENTS`` patients with a value all patterns of signs are tried
+        and p is exact; above, ``FLIPS`` random ones and the observed one. Below ``FEWEST_FOR_P``: NaN, because
+        no pattern could be rarer than 2 of 32.
+        """
+        having, sums = self.having(~np.isnan(values)), self.sums(values)
+        count = having.sum(axis=0)
+        p = np.full(values.shape[1], np.nan)
+        for k in np.flatnonzero((count >= FEWEST_FOR_P) & (count <= EXACT_PATIENTS)):
+            p[k] = _extreme(_all_signs(int(count[k])), sums[having[:, k], k, None])[0]
+        many = np.flatnonzero(count > EXACT_PATIENTS)
+        if len(many):
+            p[many] = (_extreme(self.signs, sums[:, many]) * FLIPS + 1) / (FLIPS + 1)
+        return p
 
 
-def bootstrap(patients: Sequence[str], resamples: int = RESAMPLES, seed: int = SEED) -> Bootstrap:
-    """Draw ``resamples`` times as many patients as there are, with replacement; every scan comes with its patient.
+def interval(value: float, without: FloatArray, scale: Scale = IDENTITY) -> tuple[float, float, float]:
+    """Return low, high and standard error from the value and the values without each of its m patients in turn."""
+    count = len(without)
+    if np.isnan(without).any() or np.isnan(value):
+        return np.nan, np.nan, np.nan
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1))
+    error = _jackknife_error(without)
+    ends = np.append(without, value)
+    varies = bool(np.ptp(ends) > 1e-12 * max(1.0, float(np.abs(ends).max())))
+    if scale is SHARE and (not varies or ends.min() <= 0 or ends.max() >= 1):
+        return (*_wilson(value, error if varies else 0.0, count, reach), error)
+    if scale is CORRELATION and np.abs(ends).max() > 1 - 1e-9:
+        return (*_fisher(value, count, reach), error)
+    if np.any(ends <= scale.low) or np.any(ends >= scale.high):
+        half = reach * error
+        return max(value - half, scale.low), min(value + half, scale.high), error
+    middle, half = float(scale.forward(value)), reach * _jackknife_error(scale.forward(without))
+    return float(scale.backward(middle - half)), float(scale.backward(middle + half)), error
 
-    ``patients`` names the patient of each case. The draw depends on the seed and on the sorted patient names only, not
-    on the order of the cases. No case: weights of shape (resamples, 0).
-    """
-    names, index = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
-    if not len(names):
-        return Bootstrap(np.zeros((resamples, 0)), np.zeros(0, dtype=np.int64))
-    draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    return Bootstrap(draws[:, index].astype(np.float64), index.astype(np.int64))
+
+def _jackknife_error(without: FloatArray) -> float:
+    count = len(without)
+    return float(np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2)))
+
+
+def _wilson(share: float, error: float, count: int, reach: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share for as many independent patients as its error amounts to (Wilson 1927)."""
+    share = min(max(share, 0.0), 1.0)
+    n = share * (1 - share) / error**2 if error and 0 < share < 1 else float(count)
+    middle = (share + reach**2 / (2 * n)) / (1 + reach**2 / n)
+    half = reach * np.sqrt(share * (1 - share) / n + reach**2 / (4 * n**2)) / (1 + reach**2 / n)
+    return max(float(middle - half), 0.0), min(float(middle + half), 1.0)
+
+
+def _fisher(r: float, count: int, reach: float) -> tuple[float, float]:
+    """Return Fisher's interval of a correlation of so many independent pairs, which reaches 1 where ``r`` does."""
+    z = np.arctanh(np.clip(r, -1 + 1 / count, 1 - 1 / count))
+    half = reach / np.sqrt(count - 3)
+    return min(float(np.tanh(z - half)), r), max(float(np.tanh(z + half)), r)
+
+
+def _all_signs(count: int) -> npt.NDArray[np.int8]:
+    return (1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)).astype(np.int8)
+
+
+def _extreme(signs: npt.NDArray[np.int8], sums: FloatArray) -> FloatArray:
+    """Return the share of the patterns of signs whose total is as far from 0 as the observed one."""
+    observed = np.abs(sums.sum(axis=0))
+    # The tolerance counts patterns that equal the observed one but for rounding.
+    bound = observed * (1 - 1e-9) - 1e-12 * np.abs(sums).max(axis=0, initial=0.0)
+    extreme = np.zeros(sums.shape[1])
+    for start in range(0, len(signs), FLIPS_AT_ONCE):
+        extreme += (np.abs(signs[start : start + FLIPS_AT_ONCE].astype(np.float64) @ sums) >= bound).sum(axis=0)
+    return extreme / len(signs)
 
 
 def divide(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
@@ -155,28 +276,22 @@ def spearman(x: FloatArray, y: FloatArray, used: BoolArray) -> Statistic:
     return statistic
 
 
-def correlation_p(r: FloatArray, n: npt.NDArray[np.int64]) -> FloatArray:
-    """Return the two-sided p-value of correlations from n independent pairs (Student's t); NaN below three pairs.
-
-    That is what ``scipy.stats.pearsonr`` (and, as an approximation, ``spearmanr``) prints. It takes scans of one
-    patient for independent; ``spread_p`` does not.
-    """
-    freedom = np.where(n > 2, n - 2, np.nan).astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.abs(r) * np.sqrt(freedom / ((1 - r) * (1 + r)))
-    return np.where(np.isnan(r), np.nan, 2 * stats.t.sf(t, freedom))
+def products(x: FloatArray, y: FloatArray, used: BoolArray) -> FloatArray:
+    """Return (x - mean) (y - mean) per case and column, NaN where not used: what flipping signs by patient tests."""
+    x, y = _standardised(x, used), _standardised(y, used)
+    return np.where(used, x * y, np.nan)
 
 
-def spread_p(r: FloatArray, spread: FloatArray) -> FloatArray:
-    """Return the two-sided p-value of correlations from the bootstrap spread of Fisher's z: patients, not scans."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.abs(fisher_z(r)) / spread
-    return np.where(spread > 0, 2 * special.ndtr(-z), np.nan)
+def rank_products(x: FloatArray, y: FloatArray, used: BoolArray) -> FloatArray:
+    """Return the same of the mid-ranks of each column over its used cases."""
+    return products(_midranks(x, used), _midranks(y, used), used)
 
 
-def fisher_z(r: FloatArray) -> FloatArray:
-    """Return the inverse hyperbolic tangent of correlations, kept finite at 1 and -1."""
-    return np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
+def _midranks(values: FloatArray, used: BoolArray) -> FloatArray:
+    ranks = np.zeros(values.shape)
+    for k, column in enumerate(used.T):
+        ranks[column, k] = stats.rankdata(values[column, k])
+    return ranks
 
 
 def holm(p: FloatArray) -> FloatArray:
@@ -189,29 +304,29 @@ def holm(p: FloatArray) -> FloatArray:
     return adjusted
 
 
-def sign_flip_p(
-    differences: FloatArray, patients: npt.NDArray[np.int64], resamples: int = RESAMPLES, seed: int = SEED
-) -> FloatArray:
-    """Return two-sided p-values of "the mean difference is 0", shape (k,), by flipping the signs patient by patient.
+def intraclass(values: FloatArray, patients: Patients) -> tuple[FloatArray, FloatArray]:
+    """Return the intraclass correlation of scans within patients and the effective number of scans, both (k,).
 
-    ``differences`` is (cases, k), NaN where a pair is undefined. With up to 12 patients all sign patterns are tried
-    and the p-value is exact; above, ``resamples`` random ones and the observed pattern. Fewer than two patients: NaN.
+    ``values`` is (cases, k), NaN where a case does not count. The correlation is that of a one-way analysis of variance
+    with unequal groups (Donner 1986), not below 0; the effective number is that of independent scans with the same
+    error of a mean (Kish 1965). NaN without two patients or without a second scan of any.
     """
-    count = int(patients.max()) + 1 if len(patients) else 0
-    sums = np.zeros((count, differences.shape[1]))
-    np.add.at(sums, patients, np.nan_to_num(differences))
-    if count <= EXACT_PATIENTS:
-        signs = 1.0 - 2.0 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
-    else:
-        drawn = np.random.default_rng(seed).integers(0, 2, size=(resamples, count))
-        signs = np.vstack([np.ones((1, count)), 1.0 - 2.0 * drawn])
-    observed = np.abs(sums.sum(axis=0))
-    # The tolerance counts patterns that equal the observed one but for rounding.
-    extreme = np.abs(signs @ sums) >= observed * (1 - 1e-9) - 1e-12
-    p = extreme.mean(axis=0)
-    defined = ~np.isnan(differences)
-    enough = np.array([len(np.unique(patients[column])) > 1 for column in defined.T], dtype=bool)
-    return np.where(enough, p, np.nan)
+    used = ~np.isnan(values)
+    scans = patients.sums(used.astype(np.float64))
+    total, squares = scans.sum(axis=0), (scans**2).sum(axis=0)
+    groups = (scans > 0).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.nansum(values, axis=0) / total
+        centred = np.where(used, values - mean, 0.0)
+        sums = patients.sums(centred)
+        between = np.where(scans > 0, sums**2 / np.maximum(scans, 1), 0.0).sum(axis=0)
+        within = (centred**2).sum(axis=0) - between
+        usual = (total - squares / total) / (groups - 1)
+        between, within = between / (groups - 1), within / (total - groups)
+        correlation = (between - within) / (between + (usual - 1) * within)
+        correlation = np.where((groups > 1) & (total > groups), np.clip(correlation, 0.0, 1.0), np.nan)
+        effective = total / (1 + (squares / total - 1) * correlation)
+    return correlation, effective
 
 
 def _standardised(values: FloatArray, used: BoolArray) -> FloatArray:

@@ -1,54 +1,54 @@
-"""The tables of the report: contract's columns first, n and a bootstrap interval beside every estimate."""
+"""The tables of the report: contract's columns first; n, patients and an interval by patient beside every estimate."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from posttx.analysis.correlations import inter_class, volume_bias
+from posttx.analysis.estimates import Spread, case_values, estimate, measured, pooled, scale_of, spread
+from posttx.analysis.frames import Columns, frame, intervals, keys, values
 from posttx.analysis.statistics import (
-    RESAMPLES,
+    POSITIVE,
     SEED,
-    Bootstrap,
+    SHARE,
     Estimate,
-    Statistic,
+    Patients,
     average,
-    bootstrap,
-    correlation_p,
-    fisher_z,
+    divide,
     holm,
     means,
-    pearson,
     ratios,
-    spearman,
-    spread_p,
 )
 from posttx.conventions import (
     ABSENT_IS_ONE,
     CONVENTIONS,
     HALLUCINATED,
-    METRICS,
+    LESION_WISE,
     MISSED,
-    POOLED,
     PRESENT_ONLY,
+    PUBLISHED,
     Convention,
-    apply,
     case_means,
     convention_of,
 )
+from posttx.measures import CATALOGUE, CONTRACT, Measure, from_counts
 from posttx.scoring.scores import Scores, scores_from
 
 FloatArray = npt.NDArray[np.float64]
-Columns = dict[str, object]
+BoolArray = npt.NDArray[np.bool_]
 
 TABLES = (
     "summary", "per_class", "volume_bias", "inter_class", "false_positives", "worst_cases", "best_cases",
-    "per_region",
+    "per_region", "class_differences",
 )  # fmt: skip
-# The part of each quotient's denominator that its numerator is not.
-POOLED_ERRORS = {"precision": "fp", "recall": "fn"}
+# So many patients are asked how much of the false positives they hold.
+HEAVIEST = 5
+DICE = CATALOGUE["dice"]
 
 
 def make_tables(
@@ -56,119 +56,124 @@ def make_tables(
     regions: Mapping[str, Sequence[int]],
     convention: str = "published",
     extreme_cases: int = 20,
-    resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> dict[str, pd.DataFrame]:
     """Make all tables of one model on one cohort from its metrics (``schemas.CASE_METRICS``).
 
     ``regions`` maps region -> integers (``LabelScheme.scoring()``). ``convention`` rules the class values of
-    ``per_class`` and the mean Dice of ``worst_cases`` and ``best_cases``; ``summary`` holds all conventions. No case,
-    or no reference: the same columns, n = 0, NaN. One patient: estimates without intervals.
+    ``per_class`` and the mean Dice of ``worst_cases`` and ``best_cases``; ``summary`` holds all conventions. ``seed``
+    is that of the sign flips. No case, or no reference: the same columns, n = 0, NaN. Few patients: no intervals, no p.
     """
     rule = convention_of(convention)
     every_region = scores_from(metrics, regions)
     scores = every_region.per_label
-    draw = bootstrap(scores.patients, resamples, seed)
+    patients = Patients.of(scores.patients, seed)
     return {
-        "summary": summary(scores, draw),
-        "per_class": per_class(scores, draw, rule),
-        "volume_bias": volume_bias(scores, draw),
-        "inter_class": inter_class(scores, draw),
-        "false_positives": false_positives(scores, draw),
+        "summary": summary(scores, patients),
+        "per_class": per_class(scores, patients, rule),
+        "volume_bias": volume_bias(scores, patients),
+        "inter_class": inter_class(scores, patients),
+        "false_positives": false_positives(scores, patients),
         "worst_cases": extremes(scores, rule, extreme_cases, best=False),
         "best_cases": extremes(scores, rule, extreme_cases, best=True),
-        "per_region": per_region(every_region, draw),
+        "per_region": per_region(every_region, patients),
+        "class_differences": class_differences(scores, patients, rule),
     }
 
 
-def summary(scores: Scores, draw: Bootstrap) -> pd.DataFrame:
-    """Return the global values, one row per convention and metric: the mean of the labels' values.
+def summary(scores: Scores, patients: Patients) -> pd.DataFrame:
+    """Return the global values, one row per convention and measure of counts: the mean of the labels' values.
 
-    Published precision and recall are pooled over voxels and labels. ``n`` counts cases with at least one value, and
-    ``n_values`` the case-label pairs. A convention whose columns were not measured has no rows.
+    Published precision and recall are pooled over voxels and labels; ``per_case`` is then the mean over labels of the
+    mean over cases, which says what one case may expect, and ``per_case_present`` that where the class is present.
+    ``n`` counts cases with at least one value, and ``n_values`` the case-label pairs. ``patient_weighted``
+    and ``first_scan`` are the same mean over labels with every patient weighed alike, and over the first scan of each.
+    A convention whose columns were not measured has no rows.
     """
     rows = []
+    present = {
+        measure.id: float(estimate(scores, PRESENT_ONLY, measure, over_labels=True, patients=patients).value[0])
+        for measure in from_counts()
+    }
     for convention in CONVENTIONS.values():
-        for metric in _measured_metrics(scores, convention):
-            if metric not in METRICS:
+        for measure in measured(scores, convention):
+            if not measure.parts:
                 continue
-            statistic, used = _class_statistic(scores, convention, metric, over_labels=True)
-            estimate = draw.estimate(statistic, np.asarray(used.any(axis=1)).reshape(-1, 1))
+            found = estimate(scores, convention, measure, over_labels=True, patients=patients)
+            each = case_values(scores, convention, measure)
+            per_case = patients.estimate(average(means(each)), _any(~np.isnan(each)), scale_of(measure))
+            hidden = spread(scores, convention, measure, patients)
             rows.append({
-                "metric": metric, "value": estimate.value[0], "convention": convention.name,
-                "ci_low": estimate.low[0], "ci_high": estimate.high[0], "n": estimate.n[0],
-                "n_patients": estimate.n_patients[0], "n_values": int(used.sum()),
+                "metric": measure.id, "value": found.value[0], "convention": convention.name,
+                "ci_low": found.low[0], "ci_high": found.high[0], "n": found.n[0],
+                "n_patients": found.n_patients[0], "n_values": int((~np.isnan(each)).sum()),
+                "pooled": pooled(convention, measure),
+                "per_case_present": present[measure.id],
+                "per_case": per_case.value[0], "per_case_ci_low": per_case.low[0],
+                "per_case_ci_high": per_case.high[0],
+                "patient_weighted": _mean(hidden.patient_weighted), "first_scan": _mean(hidden.first_scan),
             })  # fmt: skip
     return pd.DataFrame(rows).astype(dict.fromkeys(("n", "n_patients", "n_values"), "Int64"))
 
 
-def per_class(scores: Scores, draw: Bootstrap, convention: Convention) -> pd.DataFrame:
-    """Return one row per label: its metrics under ``convention``, its states counted, its Dice under the others.
+def per_class(scores: Scores, patients: Patients, convention: Convention) -> pd.DataFrame:
+    """Return one row per label: its measures under ``convention``, its states counted, its Dice under the others.
 
     ``n_absent`` counts cases whose reference lacks the label, ``n_hallucinated`` those of them where it is predicted;
-    ``n_missed`` cases of ``n_present`` without one predicted voxel. ``precision_per_case`` and ``recall_per_case`` are
-    means over the cases where they are defined.
+    ``n_missed`` cases of ``n_present`` without one predicted voxel. ``hallucination_rate`` and ``miss_rate`` are those
+    shares with intervals by patient, over ``n_patients_absent`` and ``n_patients_present``. ``precision_per_case`` and
+    ``recall_per_case`` are means over the cases where they are defined. The columns ``dice_median`` to
+    ``dice_n_effective`` are what the mean Dice hides (``estimates.Spread``).
     """
-    estimates = {metric: draw.estimate(*_class_statistic(scores, convention, metric)) for metric in METRICS}
-    others = {
-        "dice_present": draw.estimate(*_class_statistic(scores, PRESENT_ONLY, "dice")),
-        "dice_absent_is_one": draw.estimate(*_class_statistic(scores, ABSENT_IS_ONE, "dice")),
+
+    def of(rule: Convention, measure: Measure) -> Estimate:
+        return estimate(scores, rule, measure, patients=patients)
+
+    counted = {name: of(convention, CATALOGUE[name]) for name in CONTRACT}
+    others = {"dice_present": of(PRESENT_ONLY, DICE), "dice_absent_is_one": of(ABSENT_IS_ONE, DICE)}
+    reference, states = scores["n_ref"], scores.states
+    present, absent = reference > 0, reference == 0
+    rates = {
+        "hallucination_rate": patients.estimate(means(_shares(states == HALLUCINATED, absent)), absent, SHARE),
+        "miss_rate": patients.estimate(means(_shares(states == MISSED, present)), present, SHARE),
     }
-    per_case = {f"{metric}_per_case": draw.estimate(*_defined(scores[metric])) for metric in POOLED_ERRORS}
-    if scores.measured("lesion_dice"):
-        per_case["lesion_dice"] = draw.estimate(*_defined(scores["lesion_dice"]))
-    reference = scores["n_ref"]
-    columns: Columns = {**_keys(scores), **_values(estimates)}
-    columns["n_present"] = (reference > 0).sum(axis=0)
-    columns["n_absent"] = (reference == 0).sum(axis=0)
-    columns["n_hallucinated"] = (scores.states == HALLUCINATED).sum(axis=0)
-    columns["n_missed"] = (scores.states == MISSED).sum(axis=0)
-    columns |= {**_values(others), **_intervals(estimates), **_intervals(others), "convention": convention.name}
-    columns |= {"n": estimates["dice"].n, "n_patients": estimates["dice"].n_patients}
-    for name, estimate in per_case.items():
-        columns |= {**_values({name: estimate}), **_intervals({name: estimate}), f"{name}_n": estimate.n}
-    return _frame(columns)
+    columns: Columns = {**keys(scores), **values(counted)}
+    columns["n_present"] = present.sum(axis=0)
+    columns["n_absent"] = absent.sum(axis=0)
+    columns["n_hallucinated"] = (states == HALLUCINATED).sum(axis=0)
+    columns["n_missed"] = (states == MISSED).sum(axis=0)
+    columns |= {**values(others), **intervals(counted), **intervals(others), "convention": convention.name}
+    columns |= {"n": counted["dice"].n, "n_patients": counted["dice"].n_patients}
+    columns |= {"n_patients_present": rates["miss_rate"].n_patients}
+    columns |= {"n_patients_absent": rates["hallucination_rate"].n_patients}
+    columns |= {**values(rates), **intervals(rates)}
+    for name, found in _further(scores, patients, convention).items():
+        columns |= {**values({name: found}), **intervals({name: found}), f"{name}_n": found.n}
+    return frame(columns | _prefixed("dice", spread(scores, convention, DICE, patients)))
 
 
-def volume_bias(scores: Scores, draw: Bootstrap) -> pd.DataFrame:
-    """Return per label the correlation of its reference volume with its Dice, over the cases that have it (missed: 0).
-
-    ``p_value`` is that of Pearson's r with scans taken for independent, ``p_patient`` the one with patients resampled.
-    """
-    used = (scores["n_ref"] > 0) & ~np.isnan(scores["dice"])
-    columns = _correlations(scores.reference_volume, scores["dice"], used, draw)
-    return _frame({**_keys(scores), **columns, "convention": PRESENT_ONLY.name})
-
-
-def inter_class(scores: Scores, draw: Bootstrap) -> pd.DataFrame:
-    """Return for all ordered pairs (X, Y) the correlation of the reference volume of X with the Dice of Y.
-
-    Taken over the cases whose reference has X and where the Dice of Y is defined, as published: that includes the zeros
-    of Y hallucinated. The columns ending in ``_present`` leave those out (the reference has X and Y). ``p_holm`` is
-    adjusted for all pairs; ``p_holm_patient`` likewise, from patients resampled instead of scans.
-    """
-    count = len(scores.regions)
-    x, y = np.repeat(np.arange(count), count), np.tile(np.arange(count), count)
-    volume, dice, reference = scores.reference_volume[:, x], scores["dice"][:, y], scores["n_ref"]
-    used = (reference[:, x] > 0) & ~np.isnan(dice)
-    labels, regions = np.array(scores.labels, dtype=object), np.array(scores.regions, dtype=object)
-    columns: Columns = {
-        "volume_label": pd.array(labels[x], dtype="Int64"),
-        "dice_label": pd.array(labels[y], dtype="Int64"),
-        **_with_holm(_correlations(volume, dice, used, draw)),
-        "volume_region": regions[x],
-        "dice_region": regions[y],
-        "convention": "published",
-    }
-    present = _with_holm(_correlations(volume, dice, used & (reference[:, y] > 0), draw))
-    return _frame(columns | {_present(name): values for name, values in present.items()})
+def _further(scores: Scores, patients: Patients, convention: Convention) -> dict[str, Estimate]:
+    """Return what stands after the contract's columns: means per case of what is pooled, and further measures."""
+    found = {}
+    for measure in from_counts():
+        if measure.pooled:
+            scored = scores[measure.id]
+            found[f"{measure.id}_per_case"] = patients.estimate(means(scored), ~np.isnan(scored), scale_of(measure))
+        if measure.id not in CONTRACT:
+            found[measure.id] = estimate(scores, convention, measure, patients=patients)
+    if scores.measured(LESION_WISE.column(DICE)):
+        found["lesion_dice"] = estimate(scores, LESION_WISE, DICE, patients=patients)
+    return found
 
 
-def false_positives(scores: Scores, draw: Bootstrap) -> pd.DataFrame:
+def false_positives(scores: Scores, patients: Patients) -> pd.DataFrame:
     """Return per label the mean false-positive and reference volumes over all cases, and their quotient in percent.
 
-    ``fp_fn_ratio`` is false-positive / false-negative volume: below 1 the model leaves out more than it adds. Where the
-    voxel size is unknown the means are NaN and the quotients are those of voxels.
+    ``fp_error_share`` is the false-positive part of all wrong volume, ``fp_fn_ratio`` the same as false-positive /
+    false-negative volume: below 1 the model leaves out more than it adds; ``p_value`` tests by patient whether both are
+    equal, ``p_holm`` adjusts it for all labels. ``heaviest_percent`` is the share of the false-positive volume that the
+    ``HEAVIEST`` patients with most of it hold: a pooled value rests on them. Where the voxel size is unknown the means
+    are NaN and the quotients are those of voxels.
     """
     size = scores.voxel_mm3[:, None]
     size = np.where((scores["fp"] == 0) & (scores["n_ref"] == 0) & np.isnan(size), 1.0, size)
@@ -178,19 +183,34 @@ def false_positives(scores: Scores, draw: Bootstrap) -> pd.DataFrame:
     used = ~np.isnan(false) & ~np.isnan(true)
     hidden = np.nan if not known else 1.0
     estimates = {
-        "mean_fp_mm3": draw.estimate(means(false * hidden), used),
-        "mean_ref_mm3": draw.estimate(means(true * hidden), used),
-        "fp_percent": draw.estimate(ratios(100 * false, true), used),
+        "mean_fp_mm3": patients.estimate(means(false * hidden), used, POSITIVE),
+        "mean_ref_mm3": patients.estimate(means(true * hidden), used, POSITIVE),
+        "fp_percent": patients.estimate(ratios(100 * false, true), used, POSITIVE),
     }
     errors = {
-        "mean_fn_mm3": draw.estimate(means(left_out * hidden), used),
-        "fp_fn_ratio": draw.estimate(ratios(false, left_out), used),
+        "mean_fn_mm3": patients.estimate(means(left_out * hidden), used, POSITIVE),
+        "fp_error_share": patients.estimate(ratios(false, false + left_out), used & (false + left_out > 0), SHARE),
     }
+    p = np.where(
+        np.isnan(errors["fp_error_share"].value), np.nan, patients.flip_p(np.where(used, false - left_out, np.nan))
+    )
     last = estimates["fp_percent"]
-    return _frame({
-        **_keys(scores), **_values(estimates), **_intervals(estimates), "n": last.n, "n_patients": last.n_patients,
-        **_values(errors), **_intervals(errors), "convention": "published",
+    return frame({
+        **keys(scores), **values(estimates), **intervals(estimates), "n": last.n, "n_patients": last.n_patients,
+        **values(errors), **intervals(errors), **_as_ratio(errors["fp_error_share"]),
+        "n_patients_with_errors": errors["fp_error_share"].n_patients, "p_value": p, "p_holm": holm(p),
+        "heaviest_percent": _heaviest(patients.sums(false)), "convention": PUBLISHED.name,
     })  # fmt: skip
+
+
+def _as_ratio(share: Estimate) -> Columns:
+    """Return a share of two parts as their quotient; NaN where the second part is 0."""
+    quotients = {"": share.value, "_ci_low": share.low, "_ci_high": share.high}
+    return {f"fp_fn_ratio{name}": divide(part, 1 - part) for name, part in quotients.items()}
+
+
+def _heaviest(sums: FloatArray) -> FloatArray:
+    return divide(100 * np.sort(sums, axis=0)[-HEAVIEST:].sum(axis=0), sums.sum(axis=0))
 
 
 def extremes(scores: Scores, convention: Convention, count: int, *, best: bool) -> pd.DataFrame:
@@ -213,111 +233,65 @@ def extremes(scores: Scores, convention: Convention, count: int, *, best: bool) 
     columns |= {f"state_{name}": scores.states[order, k] for k, name in enumerate(scores.regions)}
     columns["patient"] = np.array(scores.patients, dtype=object)[order]
     columns["timepoint"] = np.array(scores.timepoints, dtype=np.int64)[order]
-    return _frame(columns | {"convention": convention.name, "n": int((~np.isnan(mean)).sum())}, len(order))
+    return frame(columns | {"convention": convention.name, "n": int((~np.isnan(mean)).sum())}, len(order))
 
 
-def per_region(scores: Scores, draw: Bootstrap) -> pd.DataFrame:
-    """Return every metric of every region, composite ones too, under every convention: one row each.
+def per_region(scores: Scores, patients: Patients) -> pd.DataFrame:
+    """Return every measure of every region, composite ones too, under every convention: one row each.
 
-    ``n_infinite`` counts the values left out because a distance is infinite. Columns that were not measured (surfaces
-    and lesions of a model known by its counts) have no rows.
+    ``n_infinite`` counts the values left out because a distance is infinite; the columns after it are what the mean
+    hides (``estimates.Spread``). Columns that were not measured (surfaces and lesions of a model known by its counts)
+    have no rows.
     """
     parts = []
     for convention in CONVENTIONS.values():
-        for metric in _measured_metrics(scores, convention):
-            estimate = draw.estimate(*_class_statistic(scores, convention, metric))
-            parts.append(_frame({
-                **_keys(scores), "metric": metric, "value": estimate.value, "convention": convention.name,
-                "ci_low": estimate.low, "ci_high": estimate.high, "n": estimate.n, "n_patients": estimate.n_patients,
-                "n_infinite": np.isinf(scores[convention.column(metric)]).sum(axis=0),
+        for measure in measured(scores, convention):
+            found = estimate(scores, convention, measure, patients=patients)
+            parts.append(frame({
+                **keys(scores), "metric": measure.id, "value": found.value, "convention": convention.name,
+                "ci_low": found.low, "ci_high": found.high, "n": found.n, "n_patients": found.n_patients,
+                "n_infinite": np.isinf(scores[convention.column(measure)]).sum(axis=0),
+                **asdict(spread(scores, convention, measure, patients)),
             }))  # fmt: skip
     table = pd.concat(parts, ignore_index=True)
     order = {name: index for index, name in enumerate(scores.regions)}
     return table.sort_values("region", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
-def _measured_metrics(scores: Scores, convention: Convention) -> list[str]:
-    """Return the metrics of a convention; of those with columns of their own, the ones that have any value."""
-    return [
-        metric for metric in convention.metrics if not convention.source or scores.measured(convention.column(metric))
-    ]
+def class_differences(scores: Scores, patients: Patients, convention: Convention) -> pd.DataFrame:
+    """Return for every pair of labels the difference of their Dice under ``convention``, over the cases of both.
+
+    Positive: the first is segmented better. ``p_holm`` is adjusted for all pairs.
+    """
+    first, second = np.triu_indices(len(scores.regions), 1)
+    dice = case_values(scores, convention, DICE)
+    difference = dice[:, first] - dice[:, second]
+    found = patients.estimate(means(difference), ~np.isnan(difference))
+    p = patients.flip_p(difference)
+    return frame({
+        **_named(scores, first), **{f"other_{name}": column for name, column in _named(scores, second).items()},
+        "difference": found.value, "ci_low": found.low, "ci_high": found.high, "p_value": p,
+        "p_holm": holm(p), "n": found.n, "n_patients": found.n_patients, "convention": convention.name,
+    })  # fmt: skip
 
 
-def _class_statistic(
-    scores: Scores, convention: Convention, metric: str, *, over_labels: bool = False
-) -> tuple[Statistic, npt.NDArray[np.bool_]]:
-    """Return the statistic of a metric per label (or over all of them) and the cases x labels it rests on."""
-    if metric in POOLED_ERRORS and convention.precision_recall == POOLED:
-        hits, errors = scores["tp"], scores[POOLED_ERRORS[metric]]
-        known = ~np.isnan(hits) & ~np.isnan(errors)
-        if over_labels:
-            hits, errors = (np.where(known, part, 0.0).sum(axis=1, keepdims=True) for part in (hits, errors))
-        return ratios(hits, hits + errors), known
-    column = scores[convention.column(metric)]
-    statistic, used = _defined(apply(convention, metric, column, scores.states))
-    return (average(statistic) if over_labels else statistic), used
+def _named(scores: Scores, rows: npt.NDArray[np.intp]) -> Columns:
+    labels, regions = np.array(scores.labels, dtype=object), np.array(scores.regions, dtype=object)
+    return {"label": pd.array(labels[rows], dtype="Int64"), "region": regions[rows]}
 
 
-def _defined(values: FloatArray) -> tuple[Statistic, npt.NDArray[np.bool_]]:
-    finite = np.where(np.isfinite(values), values, np.nan)
-    return means(finite), ~np.isnan(finite)
+def _prefixed(name: str, hidden: Spread) -> Columns:
+    return {f"{name}_{what}": column for what, column in asdict(hidden).items()}
 
 
-def _correlations(x: FloatArray, y: FloatArray, used: npt.NDArray[np.bool_], draw: Bootstrap) -> Columns:
-    estimates = {
-        "pearson_r": draw.estimate(pearson(x, y, used), used, fisher_z),
-        "spearman_r": draw.estimate(spearman(x, y, used), used, fisher_z),
-    }
-    linear, ranked = estimates.values()
-    return {
-        **_values(estimates),
-        "p_value": correlation_p(linear.value, linear.n),
-        "n": linear.n,
-        **_intervals(estimates),
-        "n_patients": linear.n_patients,
-        "spearman_p_value": correlation_p(ranked.value, ranked.n),
-        "p_patient": spread_p(linear.value, linear.spread),
-        "spearman_p_patient": spread_p(ranked.value, ranked.spread),
-    }
+def _any(used: BoolArray) -> BoolArray:
+    return np.asarray(used.any(axis=1)).reshape(-1, 1)
 
 
-def _with_holm(columns: Columns) -> Columns:
-    adjusted = {
-        name.replace("p_value", "p_holm").replace("p_patient", "p_holm_patient"): holm(np.asarray(values))
-        for name, values in columns.items()
-        if name.endswith(("p_value", "p_patient"))
-    }
-    return columns | adjusted
+def _shares(hit: BoolArray, among: BoolArray) -> FloatArray:
+    return np.where(among, hit.astype(np.float64), np.nan)
 
 
-def _present(name: str) -> str:
-    for suffix in ("_ci_low", "_ci_high"):
-        if name.endswith(suffix):
-            return f"{name.removesuffix(suffix)}_present{suffix}"
-    return "n_both_present" if name == "n" else f"{name}_present"
-
-
-def _keys(scores: Scores) -> Columns:
-    return {"label": pd.array(list(scores.labels), dtype="Int64"), "region": np.array(scores.regions, dtype=object)}
-
-
-def _values(estimates: Mapping[str, Estimate]) -> Columns:
-    return {name: estimate.value for name, estimate in estimates.items()}
-
-
-def _intervals(estimates: Mapping[str, Estimate]) -> Columns:
-    columns: Columns = {}
-    for name, estimate in estimates.items():
-        columns |= {f"{name}_ci_low": estimate.low, f"{name}_ci_high": estimate.high}
-    return columns
-
-
-def _frame(columns: Columns, rows: int | None = None) -> pd.DataFrame:
-    """Make a table whose integers are Int64 and whose texts are strings, whatever the number of rows."""
-    table = pd.DataFrame(columns, index=None if rows is None else range(rows))
-    for name in table.columns:
-        if pd.api.types.is_integer_dtype(table[name]):
-            table[name] = table[name].astype("Int64")
-        elif not pd.api.types.is_float_dtype(table[name]):
-            table[name] = table[name].astype("str")
-    return table
+def _mean(values: FloatArray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

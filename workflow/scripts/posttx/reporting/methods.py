@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P, FLIPS
 from posttx.configuration import plan_overrides
 from posttx.reporting.figures_training import planned_configuration
 
@@ -112,8 +113,14 @@ def evaluation(config: Mapping[str, Any]) -> list[Paragraph]:
         ),
         (
             "Intervals",
-            f"95 % intervals are percentiles of {config['statistics']['bootstrap']:,} bootstrap resamples drawn by "
-            "patient, because scans of one patient are not independent.",
+            f"95 % intervals are those of a jackknife over patients, because scans of one patient are not independent, "
+            "with Student's t: of shares on the logit scale, of correlations on Fisher's z. Fewer than "
+            f"{FEWEST_FOR_INTERVAL} patients with a value have none.",
+        ),
+        (
+            "Tests",
+            f"p-values are two-sided and flip the signs of patients ({FLIPS:,} patterns, all of them where there are "
+            f"fewer), and are adjusted by Holm; fewer than {FEWEST_FOR_P} patients have none.",
         ),
     ]
 

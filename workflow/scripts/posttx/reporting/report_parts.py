@@ -14,11 +14,12 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
-from posttx.analysis.comparison import IMPROVED, WORSE
 from posttx.analysis.conclusions import conclusions
-from posttx.analysis.interpretation import Sentence, sentences
+from posttx.analysis.judgements import Outcome
+from posttx.analysis.wording import Sentence, sentences
 from posttx.errors import PostTxError
 from posttx.files import read_json, read_parquet
+from posttx.measures import CONTRACT, measure_of
 from posttx.redaction import public_findings
 from posttx.reporting import methods
 from posttx.reporting import report_data as data_views
@@ -115,7 +116,15 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
     """Return what the page shows of one model on one cohort."""
     folder = results / f"tables/{cohort}/{model}"
     tables = {path.stem: read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
-    missing = {"summary", "per_class", "volume_bias", "inter_class", "false_positives", "per_region"} - set(tables)
+    missing = {
+        "summary",
+        "per_class",
+        "volume_bias",
+        "inter_class",
+        "false_positives",
+        "per_region",
+        "class_differences",
+    } - set(tables)
     if missing:
         raise PostTxError(f"there is no table {', '.join(sorted(missing))}", remedy="Run the workflow", file=folder)
     regions, convention = settings["regions"], settings["config"]["report"]["convention"]
@@ -145,6 +154,7 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
         "headline": _headline(tables["summary"], key, cohort, model, convention),
         "global": views.global_table(tables["summary"], key, convention, files("summary")),
         "per_class": views.per_class(tables["per_class"], key, colors, files("per_class")),
+        "behind_means": views.behind_means(tables["per_class"], key, colors, files("per_class")),
         "by_convention": views.by_convention(tables["per_region"], key, colors, files("per_region")),
         "said": {table: _named_rows(tables[table], rows) for table, rows in said.items() if "region" in tables[table]}
         | {"summary": _headline_rows(tables["summary"], said["summary"], convention)},
@@ -172,7 +182,7 @@ def _named_rows(table: pd.DataFrame, rows: Sequence[Sequence[Sentence]]) -> list
 def _headline_rows(summary: pd.DataFrame, rows: Sequence[Sequence[Sentence]], convention: str) -> list[tuple[str, str]]:
     """Return (measure, what is said of it) of the global values under the headline convention."""
     return [
-        (views.METRIC_NAMES[metric], " ".join(sentence.text for sentence in row))
+        (measure_of(metric).long_name, " ".join(sentence.text for sentence in row))
         for metric, name, row in zip(summary["metric"], summary["convention"], rows, strict=True)
         if name == convention
     ]
@@ -208,7 +218,7 @@ def _of_model(results: Path, cohort: str, model: str) -> pd.DataFrame | None:
 def _compared(table: pd.DataFrame, rows: Sequence[Sequence[Sentence]]) -> list[tuple[str, str]]:
     """Return (models, measure and region; what is said) of the rows with a verdict for or against a model."""
     named = table.assign(said=[" ".join(sentence.text for sentence in row) for row in rows] if rows else "")
-    decided = named[named["verdict"].isin([IMPROVED, WORSE])]
+    decided = named[named["verdict"].isin([Outcome.BETTER, Outcome.WORSE, Outcome.EQUIVALENT])]
     return [
         (
             f"{row['model']} against {row['baseline']}, {row['metric']} {row['region']} ({row['convention']})",
@@ -221,7 +231,7 @@ def _compared(table: pd.DataFrame, rows: Sequence[Sequence[Sentence]]) -> list[t
 def _headline(summary: pd.DataFrame, key: str, cohort: str, model: str, convention: str) -> dict[str, Any]:
     rows = summary[summary["convention"] == convention].set_index("metric")
     cells = {}
-    for metric in ("dice", "iou", "precision", "recall"):
+    for metric in CONTRACT:
         row = rows.loc[metric] if metric in rows.index else {"value": None, "ci_low": None, "ci_high": None}
         cells[metric] = views.number(row["value"], 4, row["ci_low"], row["ci_high"])
     n = rows["n"].max() if len(rows) else 0

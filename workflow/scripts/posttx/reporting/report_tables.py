@@ -9,8 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from posttx.analysis.interpretation import dependency_of, of_case, records
+from posttx.analysis.comparison import VERDICTS
+from posttx.analysis.judgements import Outcome, dependency_of, of_case, records
+from posttx.analysis.statistics import FEWEST_FOR_P
+from posttx.analysis.wording import worded
 from posttx.conventions import CONVENTIONS
+from posttx.measures import CONTRACT, measure_of
 
 DASH = "–"
 
@@ -83,7 +87,7 @@ def global_table(summary: pd.DataFrame, key: str, headline: str, files: Sequence
     conventions = sorted(dict.fromkeys(summary["convention"]), key=lambda name: name != headline)
     rows = []
     for metric in dict.fromkeys(summary["metric"]):
-        cells = [text(METRIC_NAMES.get(metric, metric))]
+        cells = [text(measure_of(metric).long_name)]
         for name in conventions:
             found = summary[(summary["metric"] == metric) & (summary["convention"] == name)]
             cells.append(_with_n(found.iloc[0]) if len(found) else text(""))
@@ -92,28 +96,20 @@ def global_table(summary: pd.DataFrame, key: str, headline: str, files: Sequence
     return View(f"global-{key}", "Global values under each convention", headers, rows, files)
 
 
-METRIC_NAMES = {
-    "dice": "Dice similarity coefficient",
-    "iou": "Intersection over union",
-    "precision": "Precision",
-    "recall": "Recall",
-}
-
-
-SHORT_NAMES = {
-    "dice": "Dice", "iou": "IoU", "precision": "Precision", "recall": "Recall", "hd95_mm": "HD95, mm",
-    "nsd_0.5": "NSD at 0.5 mm", "nsd_1.0": "NSD at 1 mm",
-}  # fmt: skip
-
-
 def _with_n(row: pd.Series) -> Cell:
-    digits = 1 if row["metric"] == "hd95_mm" else 4
+    digits = measure_of(row["metric"]).digits
     cell = number(row["value"], digits)
     # the interval with a digit less: five conventions have to stand side by side
     cell = replace(cell, interval=number(0, max(1, digits - 1), row["ci_low"], row["ci_high"]).interval)
     n, infinite = finite(row["n"]), finite(row.get("n_infinite"))
+    median, lowest, highest = (finite(row.get(name)) for name in ("median", "lowest", "highest"))
+    if not cell.interval and lowest is not None:
+        cell = replace(cell, interval=f"seen {lowest:,.{max(1, digits - 1)}f} to {highest:,.{max(1, digits - 1)}f}")
+    if median is not None:
+        quartiles = f"{row['q1']:,.{max(1, digits - 1)}f} to {row['q3']:,.{max(1, digits - 1)}f}"
+        cell = replace(cell, title=f"median {median:,.{digits}f}, quartiles {quartiles}")
     told = [cell.interval, f"n = {int(n)}" if n is not None else "", f"{int(infinite)} infinite" if infinite else ""]
-    return Cell(cell.text, cell.sort, ", ".join(part for part in told if part), kind="number")
+    return replace(cell, interval=", ".join(part for part in told if part))
 
 
 def per_class(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
@@ -121,16 +117,48 @@ def per_class(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: S
     rows = []
     for _, row in table.iterrows():
         cells = [count(row["label"]), text(row["region"], colors.get(row["region"], ""))]
-        cells += [estimate(row, name) for name in ("dice", "iou", "precision", "recall")]
+        cells += [estimate(row, name, measure_of(name).digits) for name in CONTRACT]
         cells += [count(row[name]) for name in ("n_present", "n_absent", "n_hallucinated", "n_missed")]
-        rows.append([*cells, count(row["n"])])
+        rows.append([*cells, count(row["n"]), count(row["n_patients"])])
     headers = [
-        ("Label", "the integer in the files"), ("Class", ""), ("Dice", ""), ("IoU", "intersection over union"),
-        ("Precision", ""), ("Recall", ""), ("Present", "cases whose reference has the class"),
+        ("Label", "the integer in the files"), ("Class", ""),
+        *[(measure_of(name).title, measure_of(name).long_name) for name in CONTRACT],
+        ("Present", "cases whose reference has the class"),
         ("Absent", "cases whose reference lacks it"), ("Hallucinated", "of the absent ones: predicted all the same"),
         ("Missed", "of the present ones: not one voxel predicted"), ("n", "cases that enter the mean Dice"),
+        ("Patients", "whose scans these are: the intervals count them"),
     ]  # fmt: skip
     return View(f"per-class-{key}", "Values by class", headers, rows, files)
+
+
+def behind_means(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
+    """Make the table of what the mean Dice of each class hides (5.2): quartiles, penalties, weights, effective n."""
+    columns = ("patient_weighted", "first_scan")
+    rows = []
+    for row in records(table):
+        quartiles = number(row["dice_median"], 4, row["dice_q1"], row["dice_q3"])
+        cells = [
+            count(row["label"]),
+            text(row["region"], colors.get(row["region"], "")),
+            estimate(row, "dice"),
+            quartiles,
+        ]
+        cells += [number(row["dice_penalised_percent"], 1), *[number(row[f"dice_{name}"]) for name in columns]]
+        cells += [
+            number(row["dice_icc"], 2),
+            number(row["dice_n_effective"], 0),
+            count(row["n"]),
+            count(row["n_patients"]),
+        ]
+        rows.append(cells)
+    headers = [
+        ("Label", ""), ("Class", ""), ("Mean Dice", "all scans weigh alike"), ("Median", "below it the quartiles"),
+        ("Penalised, %", "cases that count as 0 because missed or hallucinated"),
+        ("By patient", "every patient weighs alike"), ("First scan", "of each patient"),
+        ("ICC", "how alike scans of one patient are: 0 not at all, 1 the same"),
+        ("Effective n", "independent scans that would say as much"), ("n", "scans"), ("Patients", ""),
+    ]  # fmt: skip
+    return View(f"behind-means-{key}", "What the mean Dice hides", headers, rows, files)
 
 
 def by_convention(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
@@ -142,7 +170,7 @@ def by_convention(table: pd.DataFrame, key: str, colors: Mapping[str, str], file
     rows = []
     for (region, metric), part in table.groupby(["region", "metric"], sort=False):
         values = {str(row["convention"]): _with_n(row) for _, row in part.iterrows()}
-        measure = text(SHORT_NAMES.get(str(metric), str(metric)), kind="name")
+        measure = text(measure_of(str(metric)).title, kind="name")
         rows.append(
             [text(region, colors.get(str(region), "")), measure, *[values.get(c, text("")) for c in conventions]]
         )
@@ -153,7 +181,7 @@ def by_convention(table: pd.DataFrame, key: str, colors: Mapping[str, str], file
 def _averaged(name: str) -> str:
     """Return how a convention averages precision and recall, nothing for one that does not speak of them."""
     convention = CONVENTIONS.get(name)
-    told = convention is not None and "precision" in convention.metrics
+    told = convention is not None and convention.voxel_wise
     return f"precision and recall {convention.precision_recall}" if convention and told else ""
 
 
@@ -161,12 +189,16 @@ def volume_bias(table: pd.DataFrame, key: str, colors: Mapping[str, str], files:
     """Make the table of volume against Dice (5.3)."""
     rows = [
         [count(row["label"]), text(row["region"], colors.get(row["region"], "")), estimate(row, "pearson_r", 3),
-         estimate(row, "spearman_r", 3), _p(row["p_value"]), _p(row.get("p_patient")), count(row["n"])]
+         _p(row["p_holm"]), estimate(row, "spearman_r", 3), _p(row["spearman_p_holm"]), count(row["n"]),
+         count(row["n_patients"])]
         for _, row in table.iterrows()
     ]  # fmt: skip
     headers = [
-        ("Label", ""), ("Class", ""), ("Pearson r", "linear in volume"), ("Spearman r", "by rank"),
-        ("p", "of Pearson's r, scans taken for independent"), ("p by patient", "patients resampled"), ("n", "cases"),
+        ("Label", ""), ("Class", ""), ("Pearson r", "linear in volume; describes"),
+        ("p, Holm", f"of Pearson's r, signs flipped by patient, adjusted for the classes; none below {FEWEST_FOR_P} "
+         "patients"),
+        ("Spearman r", "by rank; decides"), ("p, Holm (rank)", "of Spearman's r, likewise"), ("n", "cases"),
+        ("Patients", ""),
     ]  # fmt: skip
     return View(
         f"volume-bias-{key}", "Reference volume against Dice, where the reference has the class", headers, rows, files
@@ -178,11 +210,10 @@ def inter_class(
 ) -> tuple[View, View]:
     """Make the tables of all pairs (5.3), volume of one class against Dice of another."""
     headers = [
-        ("Volume of", ""), ("Dice of", ""), ("Pearson r", "linear in volume"),
-        ("p, Holm", "of Pearson's r, scans taken for independent, adjusted for all pairs of this table"),
-        ("p by patient, Holm", "of Pearson's r, patients resampled, adjusted likewise"), ("Spearman r", "by rank"),
-        ("p, Holm (rank)", "of Spearman's r, scans taken for independent"),
-        ("p by patient, Holm (rank)", "of Spearman's r, patients resampled"), ("n", "cases"),
+        ("Volume of", ""), ("Dice of", ""), ("Pearson r", "linear in volume; describes"),
+        ("p, Holm", "of Pearson's r, signs flipped by patient, adjusted for all pairs of this table"),
+        ("Spearman r", "by rank; decides"), ("p, Holm (rank)", "of Spearman's r, likewise"), ("n", "cases"),
+        ("Patients", ""),
     ]  # fmt: skip
     finding = ("Finding", "by rule, from both tables; the rules stand in section 6")
     found = records(table)
@@ -203,13 +234,14 @@ def _pair(row: Mapping[str, Any], names: Mapping[int, str], suffix: str = "") ->
     cells = [text(names.get(int(row[column]), row[column])) for column in ("volume_label", "dice_label")]
     for name, holm in (("pearson_r", "p_holm"), ("spearman_r", "spearman_p_holm")):
         low, high = (row.get(f"{name}{suffix}_ci_{end}") for end in ("low", "high"))
-        cells.append(number(row.get(f"{name}{suffix}"), 3, low, high))
-        cells += [_p(row.get(f"{p}{suffix}")) for p in (holm, f"{holm}_patient")]
-    return [*cells, count(row.get("n_both_present" if suffix else "n"))]
+        cells += [number(row.get(f"{name}{suffix}"), 3, low, high), _p(row.get(f"{holm}{suffix}"))]
+    counts = ("n_both_present", "n_patients_both_present") if suffix else ("n", "n_patients")
+    return [*cells, *[count(row.get(name)) for name in counts]]
 
 
 def _finding(row: Mapping[str, Any]) -> str:
-    return "" if row["volume_label"] == row["dice_label"] else dependency_of(row)
+    outcome = dependency_of(row)
+    return "" if outcome is Outcome.ITSELF else str(outcome)
 
 
 def _p(value: Any) -> Cell:
@@ -223,12 +255,15 @@ def false_positives(table: pd.DataFrame, key: str, colors: Mapping[str, str], fi
     """Make the table of false-positive volume (5.3)."""
     rows = [
         [count(row["label"]), text(row["region"], colors.get(row["region"], "")), estimate(row, "mean_fp_mm3", 1),
-         estimate(row, "mean_ref_mm3", 1), estimate(row, "fp_percent", 1), count(row.get("n"))]
+         estimate(row, "mean_ref_mm3", 1), estimate(row, "fp_percent", 1), number(row["heaviest_percent"], 1),
+         count(row["n"]), count(row["n_patients"])]
         for _, row in table.iterrows()
     ]  # fmt: skip
     headers = [
         ("Label", ""), ("Class", ""), ("Mean false positives, mm³", "over all cases"),
-        ("Mean reference, mm³", "over all cases"), ("False positives, % of the reference", ""), ("n", "cases"),
+        ("Mean reference, mm³", "over all cases"), ("False positives, % of the reference", ""),
+        ("Five patients, %", "share of the false positives that the five patients with most of them hold"),
+        ("n", "cases"), ("Patients", ""),
     ]  # fmt: skip
     return View(f"false-positives-{key}", "False-positive volume beside reference volume", headers, rows, files)
 
@@ -246,7 +281,7 @@ def extreme_cases(
         link = pictured.get(row["case"], "")
         cells = [count(row["rank"]), replace(text(row["case"], kind="case"), link=link), number(row["mean_dice"])]
         cells += [_state_cell(row[f"dice_{region}"], row[f"state_{region}"]) for region in regions]
-        rows.append([*cells, text(" ".join(sentence.text for sentence in of_case(row)), kind="long")])
+        rows.append([*cells, text(" ".join(worded(found).text for found in of_case(row)), kind="long")])
     headers = [
         ("Rank", ""),
         ("Case", ""),
@@ -267,18 +302,26 @@ def _state_cell(dice: Any, state: Any) -> Cell:
 def comparison(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
     """Make the table of paired differences of models (5.5): model minus baseline, with interval and verdict."""
     rows = [
-        [text(row["baseline"]), text(row["model"]), text(f"{METRIC_NAMES.get(row['metric'], row['metric'])}"),
-         text(row["convention"]), text(row["region"], colors.get(row["region"], "")), number(row["baseline_value"]),
-         number(row["model_value"]), number(row["difference"], 4, row["ci_low"], row["ci_high"]), _p(row["p_holm"]),
-         Cell(f"{row['wins']} / {row['ties']} / {row['losses']}"), count(row["n"]),
-         text(row["verdict"], kind="verdict")]
-        for _, row in table.iterrows()
+        [text(row["baseline"]), text(row["model"]), text(measure_of(row["metric"]).title), text(row["convention"]),
+         text(row["region"], colors.get(row["region"], "")), text(row["endpoint"]), *_values(row),
+         _p(row["p_holm"]), Cell(f"{row['wins']} / {row['ties']} / {row['losses']}"), count(row["n"]),
+         count(row["n_patients"]),
+         replace(text(row["verdict"], kind="verdict"), title=VERDICTS[Outcome(row["verdict"])])]
+        for row in records(table)
     ]  # fmt: skip
     headers = [
         ("Baseline", ""), ("Model", ""), ("Measure", ""), ("Convention", ""),
-        ("Region", "mean: over the classes of a case"),
-        ("Baseline's value", ""), ("Model's value", ""), ("Difference", "model minus baseline, paired by case"),
-        ("p, Holm", "permutation by patient, adjusted over the regions of a measure"),
-        ("Better / equal / worse", "cases"), ("n", "cases of both"), ("Verdict", "from the interval alone"),
+        ("Region", "mean: over the classes of a case"), ("Endpoint", "primary: named in the configuration"),
+        ("Baseline's value", "over the cases of both"), ("Model's value", "over the cases of both"),
+        ("Difference", "model minus baseline, paired by case"),
+        ("p, Holm", "signs flipped by patient, adjusted over all pairs and cohorts; primary endpoints by themselves"),
+        ("Better / equal / worse", "cases"), ("n", "cases of both"), ("Patients", ""),
+        ("Verdict", "from the interval and the adjusted p"),
     ]  # fmt: skip
     return View(f"comparison-{key}", "Paired differences of models", headers, rows, files)
+
+
+def _values(row: Mapping[str, Any]) -> list[Cell]:
+    digits = measure_of(row["metric"]).digits
+    values = [number(row[name], digits) for name in ("baseline_value", "model_value")]
+    return [*values, number(row["difference"], digits, row["ci_low"], row["ci_high"])]

@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from posttx.measures import CATALOGUE, CONTRACT
+
 WORD_BYTES = 8
 BLOCK = 2**16  # words
 MOST_IN_BYTE = 16  # so many classes squared are the values of a byte
@@ -73,18 +75,16 @@ def region_counts(histogram: np.ndarray, regions: Mapping[str, Sequence[int]]) -
     return counts
 
 
+_OVERLAPS = [(name, parts) for name in CONTRACT if (parts := CATALOGUE[name].parts)]
+
+
 def overlap(tp: int, fp: int, fn: int) -> dict[str, float]:
     """Return dice, iou, precision and recall; NaN where the denominator is 0 (conventions are the tables' business).
 
     Absent in reference and prediction: all NaN. Absent in the reference but predicted: Dice, IoU and precision 0,
     recall NaN. Present but missed completely: Dice, IoU and recall 0, precision NaN.
     """
-    return {
-        "dice": _ratio(2 * tp, 2 * tp + fp + fn),
-        "iou": _ratio(tp, tp + fp + fn),
-        "precision": _ratio(tp, tp + fp),
-        "recall": _ratio(tp, tp + fn),
-    }
+    return {name: _ratio(*parts(tp, fp, fn)) for name, parts in _OVERLAPS}
 
 
 def _ratio(numerator: int, denominator: int) -> float:

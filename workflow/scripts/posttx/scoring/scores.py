@@ -11,15 +11,13 @@ import pandas as pd
 
 from posttx.conventions import states_of
 from posttx.errors import PostTxError
-from posttx.schemas import LESION_COLUMNS, SURFACE_COLUMNS
+from posttx.measures import Measure, from_counts
+from posttx.schemas import CASE_METRICS, further_columns
 
 FloatArray = npt.NDArray[np.float64]
 
-COUNTS = ("tp", "fp", "fn", "tn", "n_ref", "n_pred")
-VALUES = (
-    *COUNTS, "dice", "iou", "precision", "recall", "volume_ref_mm3", "volume_pred_mm3",
-    *SURFACE_COLUMNS, *LESION_COLUMNS,
-)  # fmt: skip
+KEYS = ("cohort", "model", "case", "patient", "timepoint", "region", "label")
+VALUES = tuple(name for name in CASE_METRICS.columns if name not in KEYS)
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,11 @@ class Scores:
     def __getitem__(self, column: str) -> FloatArray:
         """Return a metrics column as (cases, regions)."""
         return self.values[column]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of all columns."""
+        return tuple(self.values)
 
     @property
     def per_label(self) -> Scores:
@@ -71,7 +74,7 @@ class Scores:
 
     def measured(self, column: str) -> bool:
         """Return whether any case has a finite value of this column."""
-        return bool(np.isfinite(self.values[column]).any())
+        return column in self.values and bool(np.isfinite(self.values[column]).any())
 
     @property
     def voxel_mm3(self) -> FloatArray:
@@ -118,9 +121,10 @@ def scores_from(metrics: pd.DataFrame, regions: Mapping[str, Sequence[int]]) -> 
     dense = dense.reindex(index)
     values = {
         name: dense[name].to_numpy(dtype=np.float64, na_value=np.nan).reshape(len(people), len(names))
-        for name in VALUES
+        for name in (*VALUES, *further_columns(dense.columns, CASE_METRICS))
         if name in dense.columns
     }
+    values |= _computed({name: column for name, column in values.items() if name in ("tp", "fp", "fn")}, set(values))
     return Scores(
         tuple(str(case) for case in people.index),
         tuple(str(patient) for patient in people["patient"]),
@@ -130,6 +134,25 @@ def scores_from(metrics: pd.DataFrame, regions: Mapping[str, Sequence[int]]) -> 
         values,
         states_of(values["n_ref"], values["n_pred"]),
     )
+
+
+def parts_of(measure: Measure, values: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Return numerator and denominator of a measure of voxel counts; NaN where the counts are unknown."""
+    if measure.parts is None:
+        raise ValueError(f"{measure.id} does not follow from voxel counts")
+    above, below = measure.parts(values["tp"], values["fp"], values["fn"])
+    return above, below
+
+
+def _computed(counts: Mapping[str, FloatArray], known: set[str]) -> dict[str, FloatArray]:
+    """Return the measures of voxel counts that the metrics table has no column of."""
+    computed = {}
+    for measure in from_counts():
+        if measure.id not in known:
+            above, below = parts_of(measure, counts)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                computed[measure.id] = np.where(below > 0, above / below, np.nan)
+    return computed
 
 
 def _refuse_gaps(expected: pd.Index, found: pd.Index) -> None:
