@@ -154,7 +154,7 @@ def test_evidence_needs_interval_adjusted_p_and_patients(numbers, found):
 
 
 def overall(metric, value, low=NAN, high=NAN):
-    return {"metric": metric, "value": value, "ci_low": low, "ci_high": high}
+    return {"metric": metric, "value": value, "ci_low": low, "ci_high": high, "n_patients": 30}
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,20 @@ def test_class_comments():
     wide = {"hallucination_rate": (0.1, 0.5)}
     found = of_class(one_class(counts=(141, 130, 46, 0), rates=wide))
     assert found[1].outcome is Outcome.MAYBE_OFTEN
-    assert texts(of_class(one_class(counts=(8, 92, 0, 0), patients=(4, 60))))[1] == (
-        "Few patients: 4 have it, in 8 of 100 cases."
+    assert texts(of_class(one_class(counts=(12, 88, 0, 0), patients=(8, 60))))[1] == (
+        "Few patients: 8 have it, in 12 of 100 cases."
     )
+
+
+def test_nothing_is_high_in_four_patients():
+    found = of_class(one_class(0.9, 0.9, 0.9, counts=(8, 92, 0, 0), patients=(4, 60)))
+    assert texts(found) == [
+        "Overlap 0.900 (95 % interval 0.750 to 0.820) of 4 patients, too few to call it high or low."
+    ]
+    assert texts(of_summary(overall("dice", 0.9) | {"n_patients": 4}))[0].startswith("Overlap (Dice) 0.900")
+    said = texts(of_noise(noise((30, 20, 40), (0.6, 0.55, 0.7), patients=4)))
+    assert said[0].startswith("False-positive volume 30.0")
+    assert "too few to call it high or low" in said[0]
 
 
 def test_one_hallucination_in_two_cases_is_not_often():

@@ -45,7 +45,7 @@ def with_long_ids(cases):
 
 INPUTS = {
     "no case": (COUNTS, lambda: metrics(0), ["There is no case", "only counts of this model are known"]),
-    "one case": (COUNTS, lambda: metrics(1), ["Only 1 patient: no interval", "Too few cases (1)"]),
+    "one case": (COUNTS, lambda: metrics(1), ["Only 1 patient: no interval", "Too few patients (1)"]),
     "one class never present": (COUNTS, lambda: never("ET"), ["No reference has ET: how well it is segmented cannot"]),
     "all Dice undefined": (
         COUNTS,

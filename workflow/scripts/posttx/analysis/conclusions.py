@@ -83,9 +83,10 @@ def _name(row: Row) -> str:
 def _overall(summary: Sequence[Row], convention: str) -> list[Judgement]:
     row = next(row for row in summary if row["metric"] == "dice" and row["convention"] == convention)
     judgement = of_summary(row)[0]
-    if judgement.outcome is not Outcome.BAND:
+    if judgement.outcome not in (Outcome.BAND, Outcome.UNBANDED):
         return []
-    return [Judgement(judgement.rule, Outcome.OVERALL, {**judgement.facts, "convention": convention})]
+    facts = {**judgement.facts, "convention": convention, "outcome": judgement.outcome}
+    return [Judgement(judgement.rule, Outcome.OVERALL, facts)]
 
 
 def _ranks(classes: Sequence[Row], differences: Sequence[Row]) -> list[Judgement]:

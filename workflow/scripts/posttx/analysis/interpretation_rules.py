@@ -33,10 +33,11 @@ RULES: Mapping[str, Rule] = {
             "data",
             "What the data allow",
             "Patients are counted, not scans. A value from fewer than {interval} patients has no interval, and none "
-            "from fewer than {test} has a p-value or a verdict: too few patients. From fewer than {few} patients "
-            "intervals are called rough and a class rare. A difference, a dependency or a bias is claimed only when "
-            "its 95 % interval excludes the value of no effect and its p-value, by flipping the signs of patients and "
-            "adjusted by Holm, is below {alpha}; an interval that excludes it alone is called not shown after Holm.",
+            "from fewer than {test} has a p-value, a band or a verdict: too few patients. From fewer than {few} "
+            "patients intervals are called rough and a class rare. A difference, a dependency or a bias is claimed "
+            "only when its 95 % interval excludes the value of no effect and its p-value, by flipping the signs of "
+            "patients and adjusted by Holm, is below {alpha}; an interval that excludes it alone is called not shown "
+            "after Holm.",
             {"interval": FEWEST_FOR_INTERVAL, "test": FEWEST_FOR_P, "few": 10, "alpha": ALPHA},
         ),
         Rule(

@@ -35,6 +35,7 @@ class Outcome(StrEnum):
     NOT_EXAMINED = auto()
     BAND = auto()
     POOLED_BAND = auto()
+    UNBANDED = auto()
     DEPENDS_ON_CONVENTION = auto()
     OFTEN = auto()
     MAYBE_OFTEN = auto()
@@ -128,9 +129,9 @@ def of_summary(row: Row) -> list[Judgement]:
     number = Number.of(row, "value")
     if not number.known:
         return [Judgement("data", Outcome.NOTHING_SCORED)]
-    if not row.get("pooled"):
-        return [_banded(row["metric"], number)]
-    found = _banded(row["metric"], number)
+    found = _banded(row["metric"], number, count(row["n_patients"]))
+    if not row.get("pooled") or found.outcome is not Outcome.BAND:
+        return [found]
     per_case = {"per_case": Number.of(row, "per_case"), "per_case_present": Number.of(row, "per_case_present")}
     return [Judgement(found.rule, Outcome.POOLED_BAND, {**found.facts, **per_case})]
 
@@ -146,8 +147,8 @@ def of_class(row: Row) -> list[Judgement]:
     if not present:
         found.append(Judgement("data", Outcome.NO_REFERENCE_HAS_IT, {"region": row["region"]}))
     elif dice.known:
-        found.append(_banded("dice", dice, "overlap"))
-        if patients < few:
+        found.append(_banded("dice", dice, patients, "overlap"))
+        if FEWEST_FOR_P <= patients < few:
             facts = {"patients": patients, "present": present, "cases": present + absent}
             found.append(Judgement("data", Outcome.FEW_PATIENTS, facts))
     values = [row[name] for name in ("dice", "dice_present", "dice_absent_is_one") if not isnan(_float(row[name]))]
@@ -228,7 +229,10 @@ def of_noise(row: Row) -> list[Judgement]:
     if not percent.known:
         none = row["mean_fp_mm3"] == 0
         return [Judgement("noise", Outcome.NEVER_PREDICTED if none else Outcome.NO_REFERENCE_HAS_IT)]
-    facts = {"number": percent, "heaviest": _float(row.get("heaviest_percent")), "patients": count(row["n_patients"])}
+    patients = count(row["n_patients"])
+    facts = {"number": percent, "heaviest": _float(row.get("heaviest_percent")), "patients": patients}
+    if patients < FEWEST_FOR_P:
+        return [Judgement("noise", Outcome.UNBANDED, facts), *_conservative(row)]
     if percent.value == 0:
         return [Judgement("noise", Outcome.FREE, facts), *_conservative(row)]
     bands = _bands(percent, RULES["noise"].thresholds)
@@ -281,14 +285,15 @@ OF_ROW: Mapping[str, Callable[[Row], list[Judgement]]] = {
 }
 
 
-def _banded(metric: str, number: Number, what: str = "") -> Judgement:
+def _banded(metric: str, number: Number, patients: int, what: str = "") -> Judgement:
     measure = measure_of(metric)
     # An IoU of j and a Dice of 2j / (1 + j) are the same overlap.
     parts = (number.value, number.low, number.high)
     at = Number(*(2 * part / (1 + part) for part in parts)) if metric == "iou" else number
     bands = _bands(at, RULES[measure.bands].thresholds) if measure.bands else ()
-    rule = measure.bands or "data"
-    return Judgement(rule, Outcome.BAND, {"bands": bands, "measure": measure, "what": what, "number": number})
+    facts = {"bands": bands, "measure": measure, "what": what, "number": number, "patients": patients}
+    outcome = Outcome.BAND if bands and patients >= FEWEST_FOR_P else Outcome.UNBANDED
+    return Judgement(measure.bands or "data", outcome, facts)
 
 
 def _bands(number: Number, limits: Mapping[str, float]) -> tuple[str, ...]:

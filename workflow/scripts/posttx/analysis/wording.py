@@ -79,6 +79,16 @@ def _band(facts: Facts) -> str:
 _NAMES = {"dice": "overlap (Dice)", "iou": "overlap (IoU)"}
 
 
+def _unbanded(facts: Facts) -> str:
+    measure = facts["measure"]
+    what = facts["what"] or _NAMES.get(measure.id, measure.long_name.lower())
+    return f"{what} {number(facts['number'], 3)} of {_patients(facts)}, too few to call it high or low"
+
+
+def _patients(facts: Facts) -> str:
+    return "1 patient" if facts["patients"] == 1 else f"{facts['patients']} patients"
+
+
 def _pooled_band(facts: Facts) -> str:
     told = f"{_band(facts)}, pooled over the voxels of all cases"
     each, present = (facts[name] for name in ("per_case", "per_case_present"))
@@ -174,6 +184,7 @@ _ANYWHERE: Mapping[Outcome, Words] = {
     Outcome.NOT_EXAMINED: "not examined: no interval can be given",
     Outcome.BAND: _band,
     Outcome.POOLED_BAND: _pooled_band,
+    Outcome.UNBANDED: _unbanded,
 }
 _BY_RULE: Mapping[tuple[str, Outcome], Words] = {
     ("convention", Outcome.DEPENDS_ON_CONVENTION): (
@@ -209,6 +220,10 @@ _BY_RULE: Mapping[tuple[str, Outcome], Words] = {
     ("noise", Outcome.NEVER_PREDICTED): "no reference has the class, and it is never predicted",
     ("noise", Outcome.FREE): "free of false positives: not one voxel in {patients} patients",
     ("noise", Outcome.BAND): _noise,
+    ("noise", Outcome.UNBANDED): lambda facts: (
+        f"false-positive volume {number(facts['number'], 1)} % of the reference, of {_patients(facts)}, "
+        "too few to call it high or low"
+    ),
     ("conservative", Outcome.CONSERVATIVE): _conservative("conservative"),
     ("conservative", Outcome.GENEROUS): _conservative("generous"),
     ("conservative", Outcome.NOT_SHOWN): _conservative("neither conservative nor generous is shown"),
@@ -227,7 +242,8 @@ _BY_RULE: Mapping[tuple[str, Outcome], Words] = {
 
 
 def _overall(facts: Facts) -> str:
-    return f"over all classes ({facts['convention']}): {_band(facts)}"
+    words = _unbanded if facts["outcome"] is Outcome.UNBANDED else _band
+    return f"over all classes ({facts['convention']}): {words(facts)}"
 
 
 def _compared(facts: Facts) -> str:

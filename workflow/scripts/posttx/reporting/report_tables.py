@@ -104,7 +104,9 @@ def _with_n(row: pd.Series) -> Cell:
     n, infinite = finite(row["n"]), finite(row.get("n_infinite"))
     median, lowest, highest = (finite(row.get(name)) for name in ("median", "lowest", "highest"))
     if not cell.interval and lowest is not None:
-        cell = replace(cell, interval=f"seen {lowest:,.{max(1, digits - 1)}f} to {highest:,.{max(1, digits - 1)}f}")
+        cell = replace(
+            cell, interval=f"lowest {lowest:,.{max(1, digits - 1)}f}, highest {highest:,.{max(1, digits - 1)}f}"
+        )
     if median is not None:
         quartiles = f"{row['q1']:,.{max(1, digits - 1)}f} to {row['q3']:,.{max(1, digits - 1)}f}"
         cell = replace(cell, title=f"median {median:,.{digits}f}, quartiles {quartiles}")
@@ -136,7 +138,7 @@ def behind_means(table: pd.DataFrame, key: str, colors: Mapping[str, str], files
     columns = ("patient_weighted", "first_scan")
     rows = []
     for row in records(table):
-        quartiles = number(row["dice_median"], 4, row["dice_q1"], row["dice_q3"])
+        quartiles = _quartiles(row)
         cells = [
             count(row["label"]),
             text(row["region"], colors.get(row["region"], "")),
@@ -159,6 +161,12 @@ def behind_means(table: pd.DataFrame, key: str, colors: Mapping[str, str], files
         ("Effective n", "independent scans that would say as much"), ("n", "scans"), ("Patients", ""),
     ]  # fmt: skip
     return View(f"behind-means-{key}", "What the mean Dice hides", headers, rows, files)
+
+
+def _quartiles(row: Mapping[str, Any]) -> Cell:
+    median, low, high = (finite(row[f"dice_{name}"]) for name in ("median", "q1", "q3"))
+    told = "" if low is None or high is None else f"quartiles {low:.3f}, {high:.3f}"
+    return replace(number(median), interval=told)
 
 
 def by_convention(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
