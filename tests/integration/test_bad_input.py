@@ -129,6 +129,19 @@ def extension(files: Files) -> None:
     files["t1n"].write_bytes(gzip.compress(image.to_bytes()))
 
 
+def before_the_voxels(files: Files) -> None:
+    unfolded = gzip.decompress(files["t1n"].read_bytes())
+    moved = header(vox_offset=384.0)
+    files["t1n"].write_bytes(gzip.compress(unfolded[:352] + b"Dr Jane  Doe".ljust(32, b"\0") + unfolded[352:]))
+    moved(files)
+
+
+def gzip_name(files: Files) -> None:
+    unfolded = gzip.decompress(files["t1n"].read_bytes())
+    with open(files["t1n"], "wb") as raw, gzip.GzipFile("Jane_Doe.nii", "wb", fileobj=raw) as packed:
+        packed.write(unfolded)
+
+
 def four_dimensional(files: Files) -> None:
     volume = read_volume(files["t1n"])
     nib.save(nib.Nifti1Image(np.stack([volume.data] * 2, -1), volume.affine), files["t1n"])
@@ -221,6 +234,8 @@ BAD: dict[str, Bad] = {
     "one image under two names": Bad("DUP001", "", lambda files: shutil.copy(files["t1n"], files["t1c"]) and None),
     "name of a person in the header": Bad("PRI001", "t1n", header(descrip=b"Doe, Jane 1950")),
     "comment beside the voxels": Bad("PRI002", "t1n", extension),
+    "name of a person before the voxels": Bad("PRI002", "t1n", before_the_voxels),
+    "name of a person in the gzip header": Bad("PRI003", "t1n", gzip_name),
 }  # fmt: skip
 
 

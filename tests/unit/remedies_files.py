@@ -163,6 +163,21 @@ def without_comment(path):
 
 named = nothing_is_copied(header(descrip=b"Doe, Jane 1950"), header(descrip=b""))
 remedy("PRI001", "Clear the field in the source; nothing of it is copied into results")(named)
+
+
+def with_a_name(path):
+    unfolded = gzip.decompress(path.read_bytes())
+    with open(path, "wb") as raw, gzip.GzipFile("Dr Doe.nii", "wb", fileobj=raw) as packed:
+        packed.write(unfolded)
+
+
+def without_a_name(path):
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())))
+
+
+remedy("PRI003", "Compress the file again without a name (`gzip -n`); it is not copied into results")(
+    nothing_is_copied(with_a_name, without_a_name)
+)
 remedy("PRI002", "Remove it in the source; it is not copied into results")(
     nothing_is_copied(with_comment, without_comment)
 )

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -29,10 +30,13 @@ from posttx.files import digest_of
 from posttx.labels import load_scheme
 from posttx.layout import check_layout, stamp_layout
 from posttx.memory import collect_rarely
+from posttx.permissions import close, close_fresh, restrict, too_open
 from posttx.planning import mend_planning
 from posttx.provenance import recorded
 
 PHANTOMS = "results/phantom"
+# What a run writes below its working directory, beside Snakemake's own folder.
+WRITTEN = ("results", "logs", "benchmarks")
 collect_rarely()
 mend_planning()
 os.environ.update(configuration.environment(workflow.basedir))
@@ -48,6 +52,8 @@ def configured():
         check_layout("results", workflow.basedir)
         configuration.check_schema(config, schema, sources)
         configuration.fill_defaults(config, schema)
+        # jobs parse the workflow too, on a cluster as well: all that a run writes is restricted
+        restrict(config["permissions"])
         configuration.cross_check(config)
         check_paths(config, schema, sources)
         check_previous(config, "results")
@@ -73,11 +79,16 @@ TRAIN_COHORT = next((name for name, cohort in config["cohorts"].items() if cohor
 
 
 def begin():
-    """Refuse cases from the future, and note which version made the results; once per run, before its first job."""
+    """Refuse cases from the future, look at permissions, note which version made the results; once, before any job."""
     try:
         check_dates(CASES, time.time())
     except PostTxError as error:
         raise WorkflowError(str(error))
+    close_fresh(WRITTEN, config["permissions"])
+    # made before the configuration is read; it holds copies of scripts, and logs
+    close(".snakemake", config["permissions"])
+    if warning := too_open(WRITTEN, config["permissions"]):
+        logger.warning(warning)
     stamp_layout("results", workflow.basedir)
 
 

@@ -44,6 +44,7 @@ MEMBER = GZIP_MAGIC + b"\x08"
 MEMBER_HEADER, MEMBER_NAME, MEMBER_TRAILER = 10, 8, 8  # bytes; the flag of a name after the header; checksum and length
 MOST_AROUND = 64 * 1024  # bytes of a member's header; data that do not shrink grow by five bytes for each 64 KB
 ALIGNMENT = 64
+UNDECLARED = -1  # the code under which bytes between header and voxels are told that belong to no extension
 HEADERS = {348: (nib.Nifti1Header, b"n+1", 352), 540: (nib.Nifti2Header, b"n+2", 544)}
 # The stubs of isal call its error an instance.
 DAMAGES: tuple[type[BaseException], ...] = (OSError, EOFError, zlib.error, isal_zlib.error)  # type: ignore[assignment]
@@ -342,12 +343,14 @@ def _skip_to_voxels(stream: BinaryIO, header: nib.Nifti1Header, path: Path) -> t
         raise _torn(path, f"{size + len(between)} bytes, voxels begin at {offset}")
     extensions, position = [], 4
     order = header.endianness
-    while between[:1] not in (b"", b"\0") and position + 8 <= len(between):
+    while between[0] and position + 8 <= len(between):
         length, code = struct.unpack(f"{order}ii", between[position : position + 8])
         if length < 8:
             break
         extensions.append((code, length - 8))
         position += length
+    if stray := len((between[1:4] + between[position:]).strip(b"\0")):
+        extensions.append((UNDECLARED, stray))
     return tuple(extensions), offset
 
 

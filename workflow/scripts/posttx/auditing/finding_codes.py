@@ -359,8 +359,14 @@ CODES: dict[str, Code] = {
     "PRI002": Code(
         "warning",
         "header extension",
-        "the file carries an extension (DICOM, AFNI, comments ...) that may name a person",
+        "the file carries an extension (DICOM, AFNI, comments ...), or bytes before its voxels, that may name a person",
         "Remove it in the source; it is not copied into results",
+    ),
+    "PRI003": Code(
+        "warning",
+        "note in the gzip header",
+        "the compressed file carries the name of another file, a comment or a field, which may name a person",
+        "Compress the file again without a name (`gzip -n`); it is not copied into results",
     ),
     "EVA001": Code(
         "error",
