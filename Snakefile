@@ -32,6 +32,7 @@ rule all:
     """Make the report and everything it rests on."""
     default_target: True
     input:
+        models_needed,
         rules.write_report.output,
         rules.bundle_report.output,
         all_plan_checks(),
@@ -47,6 +48,7 @@ rule audit:
 rule train:
     """Go as far as the trained folds of all models."""
     input:
+        models_needed,
         all_checkpoints(),
         gates(),
 
@@ -54,6 +56,7 @@ rule train:
 rule predict:
     """Go as far as the segmentations of all cohorts by all models trained here."""
     input:
+        models_needed,
         all_predictions(),
         gates(),
 
@@ -61,6 +64,7 @@ rule predict:
 rule evaluate:
     """Go as far as the scores of all models on all cohorts."""
     input:
+        models_needed,
         all_metrics(),
         gates(),
 
@@ -68,6 +72,7 @@ rule evaluate:
 rule report:
     """Make the report."""
     input:
+        models_needed,
         rules.write_report.output,
         rules.bundle_report.output,
         gates(),

@@ -92,7 +92,7 @@ def cohort(tmp_path):
 
 def test_all_models_of_a_shard_are_scored_and_listed(cohort):
     listed = cohort.score(workers=2)
-    assert list(listed.columns) == ["case", "model", "file"]
+    assert list(listed.columns) == ["case", "model", "file", "scores"]
     assert len(listed) == 6
     for model in ("one", "two"):
         table = cohort.table(model)

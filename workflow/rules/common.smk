@@ -45,7 +45,8 @@ os.environ.update(configuration.environment(workflow.basedir))
 def configured():
     """Complete and check the configuration in place; return label scheme, cases by cohort, and notes on their ratings."""
     shipped = Path(workflow.basedir) / "config"
-    config.update(configuration.complete(config, configuration.read_yaml(shipped / "config.yaml")))
+    given = dict(config)
+    config.update(configuration.complete(given, configuration.read_yaml(shipped / "config.yaml")))
     sources = ", ".join(map(str, workflow.configfiles))
     schema = configuration.read_yaml(shipped / "schema" / "config.schema.yaml")
     try:
@@ -63,6 +64,7 @@ def configured():
         ratings = read_ratings(config["exclude"]) if config["exclude"] else []
         kept = without_excluded(found, ratings)
         cases = {cohort: usable_cases(kept[cohort], cohort, cohorts[cohort]) for cohort in cohorts}
+        configuration.drop_unfit_default(config, given, cases)
         configuration.check_patients(config, cases)
         configuration.check_pictured(config, cases)
         configuration.check_primary(config, scheme.scoring())
@@ -100,6 +102,15 @@ def models_of(cohort):
 def scored_models(cohort):
     """Return the models of a cohort that have segmentations to score, counts left out."""
     return [model for model in models_of(cohort) if "counts" not in config["models"][model]]
+
+
+def models_needed(wildcards):
+    """Return nothing, or refuse a configuration without any model: an input of the targets after the audit."""
+    try:
+        configuration.check_models(config)
+    except PostTxError as error:
+        raise WorkflowError(str(error))
+    return []
 
 
 def previous_metrics(cohort):

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from posttx.dates import size_and_date
 from posttx.scoring.predictions import check_predictions, find_predictions
 
 SEGMENTED_MODELS = one_of(model for model, source in config["models"].items() if "counts" not in source)
@@ -40,6 +41,17 @@ def predictions_of(wildcards):
             if case.shard == shard:
                 paths += map(str, [found.files[case.case]] if case.case in found.files else [])
     return paths
+
+
+def prediction_dates(wildcards):
+    """Return a digest of sizes and dates of others' predictions of a shard: older ones may have replaced them."""
+    paths = [path for path in predictions_of(wildcards) if not path.startswith("<results>")]
+    return digest_of([size_and_date(path) for path in paths])
+
+
+def counts_date(wildcards):
+    """Return size and date of a file of counts."""
+    return size_and_date(config["models"][wildcards.model]["counts"][wildcards.cohort])
 
 
 def prediction_folders(cohort, shard):

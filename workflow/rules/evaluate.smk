@@ -22,6 +22,7 @@ rule score_shard:
         runtime="2h",
     params:
         settings=scoring_of,
+        dates=prediction_dates,
         code=code_of("score_shard.py"),
     message:
         "Scoring shard {wildcards.shard} of {wildcards.cohort}."
@@ -87,6 +88,7 @@ rule import_counts:
         runtime="10m",
     params:
         settings=counts_settings(),
+        date=counts_date,
         code=code_of("import_counts.py"),
     message:
         "Importing the counts of {wildcards.model} on {wildcards.cohort}."

@@ -56,14 +56,17 @@ def cohort_row(case: Case) -> dict[str, Any]:
     return row
 
 
-def scan_shard(cases: Sequence[Case], table: str | Path, threads: int = 1) -> None:
-    """Write the rows of the cohort table of ``cases``, in their order."""
+def scan_shard(cases: Sequence[Case], table: str | Path, threads: int = 1, newest: int | None = None) -> None:
+    """Write the rows of the cohort table of ``cases``, in their order.
+
+    ``newest``, the date of the newest file, is noted in the table: whatever follows knows the files by it alone.
+    """
     with ThreadPoolExecutor(max(1, threads)) as pool:
         rows = list(pool.map(cohort_row, cases))
-    write_table(pd.DataFrame(rows, columns=list(COHORT.columns)), COHORT, table)
+    write_table(pd.DataFrame(rows, columns=list(COHORT.columns)), COHORT, table, newest=str(newest))
     logger.info("scanned %d cases", len(rows))
 
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
-    scan_shard(snakemake.params.cases, snakemake.output.table, snakemake.threads)
+    scan_shard(snakemake.params.cases, snakemake.output.table, snakemake.threads, snakemake.params.newest)

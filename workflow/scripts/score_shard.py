@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posttx.files import flush, write_text
+from posttx.files import digest_of, flush, sha256_of, write_text
 from posttx.geometry.reading import Reading, readings_of
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
@@ -75,7 +75,7 @@ def score_shard(
     ``output`` is ``<results>/scored/<cohort>/<shard>.tsv``. ``settings``: ``folders`` (model -> folder of
     predictions), ``regions`` (name -> integers), ``scheme``, ``tolerances``, ``missing``, ``snfh_dilation``,
     ``references`` (False for a cohort that has none by its use). Every case is tried; the failed ones are named at the
-    end, together.
+    end, together. The list has a digest of the scores: Snakemake knows them by this file alone.
     """
     readings = readings_of(read_rows(geometry, GEOMETRY)) if geometry else {}
     scoring = Scoring(
@@ -93,8 +93,12 @@ def score_shard(
     prepare(scoring)
     scored = map_cases(partial(score_case, scoring=scoring, target=target), items, workers, verb="scored")
     flush(target.path(table, model, case) for case, files in scored.items() for model in files for table in SCHEMAS)
-    lines = [f"{case}\t{model}\t{file}\n" for case, files in scored.items() for model, file in files.items()]
-    write_text(output, "case\tmodel\tfile\n" + "".join(lines))
+    lines = [
+        f"{case}\t{model}\t{file}\t{digest_of([sha256_of(target.path(table, model, case)) for table in SCHEMAS])}\n"
+        for case, files in scored.items()
+        for model, file in files.items()
+    ]
+    write_text(output, "case\tmodel\tfile\tscores\n" + "".join(lines))
 
 
 if __name__ == "__main__":

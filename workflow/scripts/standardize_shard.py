@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from posttx.cases import IMAGE_COLUMNS, MODALITIES
-from posttx.files import flush
+from posttx.files import digest_of, flush, sha256_of
 from posttx.geometry.reading import readings_of
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
@@ -27,11 +27,13 @@ def standardize_shard(
     settings: Mapping[str, Any],
     labels: Sequence[int],
     workers: int = 1,
+    standard: str | Path = "",
 ) -> None:
     """Write ``images/<case>_000N.nii.gz`` and ``labels/<case>.nii.gz`` beside ``transforms``, which is written last.
 
     ``labels`` are the label scheme's integers. Each file appears whole or not at all; files of cases that left the
-    shard are deleted. Every case is tried, then one error names all that failed.
+    shard are deleted. Every case is tried, then one error names all that failed. The table notes a digest of what the
+    files were made from (the tables, and the file ``standard``): whatever follows knows them by this table alone.
     """
     folder = Path(transforms).parent
     chosen = settings_from(settings)
@@ -41,7 +43,13 @@ def standardize_shard(
     done = map_cases(standardize_case, jobs, workers, verb="standardized")
     flush(written)
     rows = [{**row, "cohort": cohort, "shard": shard} for row in done.values()]
-    write_table(pd.DataFrame(rows, columns=list(TRANSFORMS.columns)), TRANSFORMS, transforms)
+    tables = [sha256_of(path) for path in (cohort_table, geometry, standard) if path]
+    write_table(
+        pd.DataFrame(rows, columns=list(TRANSFORMS.columns)),
+        TRANSFORMS,
+        transforms,
+        made_from=digest_of([tables, list(labels)]),
+    )
 
 
 def jobs_of(
@@ -73,4 +81,5 @@ if __name__ == "__main__":
     standardize_shard(
         snakemake.input.cohort, snakemake.input.geometry, snakemake.output.transforms, snakemake.wildcards.cohort,
         snakemake.wildcards.shard, snakemake.params.settings, snakemake.params.labels, snakemake.threads,
+        snakemake.input.standard,
     )  # fmt: skip

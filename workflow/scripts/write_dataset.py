@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posttx.cases import MODALITIES
-from posttx.files import read_parquet, write_json
+from posttx.files import digest_of, read_parquet, sha256_of, write_json
 from posttx.logs import configure_logging
 from posttx.networks.nnunet import dataset_json
 
@@ -21,7 +21,8 @@ def write_dataset(
     for path in map(Path, transforms):
         folders |= dict.fromkeys(read_parquet(path, columns=["case"])["case"], path.parent)
     content = dataset_json(folders, [*MODALITIES, *extra_channels], labels, Path(dataset).parent)
-    write_json(dataset, content)
+    # What follows knows the images by this file alone: it must differ where they were made otherwise.
+    write_json(dataset, {**content, "made_from": digest_of([sha256_of(path) for path in transforms])})
 
 
 if __name__ == "__main__":

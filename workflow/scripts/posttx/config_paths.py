@@ -29,7 +29,8 @@ def check_paths(config: Mapping[str, Any], schema: Mapping[str, Any], source: st
     Paths are relative to the working directory; what is empty or null is not asked for.
     """
     checker = validators.extend(Draft202012Validator, {PATH: _problem})
-    lines = [f"{'.'.join(map(str, error.path))}: {error.message}" for error in checker(schema).iter_errors(config)]
+    errors = [error for error in checker(schema).iter_errors(config) if error.validator == PATH]
+    lines = [f"{'.'.join(map(str, error.path))}: {error.message}" for error in errors]
     if lines:
         raise PostTxError(
             "the configuration names what is not there:\n  " + "\n  ".join(sorted(lines)) + "\n",

@@ -38,13 +38,45 @@ def read_yaml(path: str | Path) -> Any:
 def complete(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``defaults`` with ``given`` merged over it; ``cohorts`` and ``models`` are replaced, not merged.
 
+    Cohorts alone, none or several of them for training, have no model.
     A cohort or model of the defaults would otherwise survive beside the user's own, and be waited for.
     """
     merged = _merged(given, defaults)
     for key in REPLACED_AS_A_WHOLE:
         if key in given:
             merged[key] = copy.deepcopy(given[key])
+    if "cohorts" in given and "models" not in given and len(_train_cohorts(merged)) != 1:
+        merged["models"] = {}  # the default one is trained, and there is nothing to train it on
     return merged
+
+
+def _train_cohorts(config: Mapping[str, Any]) -> list[str]:
+    cohorts = config["cohorts"] if isinstance(config["cohorts"], Mapping) else {}
+    return [name for name, cohort in cohorts.items() if isinstance(cohort, Mapping) and cohort.get("use") == "train"]
+
+
+def drop_unfit_default(config: dict[str, Any], given: Mapping[str, Any], cases: Mapping[str, Sequence[Case]]) -> None:
+    """Take out, in place, a default model that nobody asked for and that has too few patients for its folds.
+
+    Whoever gives `cohorts` alone wants an audit; any later target then asks for models (``check_models``).
+    """
+    if "models" in given or "cohorts" not in given:
+        return
+    try:
+        check_patients(config, cases)
+    except PostTxError:
+        config["models"] = {}
+
+
+def check_models(config: Mapping[str, Any]) -> None:
+    """Raise an error where no model is configured: only the audit needs none."""
+    if not config["models"]:
+        raise PostTxError(
+            "no model is configured (the default one is trained, which takes exactly one cohort with `use: train`, and "
+            "more patients than folds)",
+            remedy="Give `models`: `train`, `predictions` or `counts` (config/README.md has examples); "
+            "`snakemake audit` needs none",
+        )
 
 
 def _merged(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +192,7 @@ def _model_problems(config: Mapping[str, Any]) -> list[str]:
     problems = []
     cohorts, models = config["cohorts"], config["models"]
     trained = {name: model["train"] for name, model in models.items() if "train" in model}
-    training = [name for name, cohort in cohorts.items() if cohort["use"] == "train"]
+    training = _train_cohorts(config)
     if trained and len(training) != 1:
         problems.append(f"models {', '.join(trained)}: exactly one cohort needs `use: train`, not {len(training)}")
     if len({settings["folds"] for settings in trained.values()}) > 1:

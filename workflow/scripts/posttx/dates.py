@@ -33,6 +33,15 @@ def _date(path: str) -> float:
     return max(found.st_mtime, Path(path).stat().st_mtime) if stat.S_ISLNK(found.st_mode) else found.st_mtime
 
 
+def size_and_date(path: str | Path) -> tuple[int, int]:
+    """Return size in bytes and date in whole seconds, which every copy keeps, of a file; zeros where there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, int(found.st_mtime)
+
+
 def check_dates(cohorts: Mapping[str, Iterable[Case]], now: float) -> None:
     """Raise an error where files of cases are dated after ``now`` (Unix seconds).
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from posttx.files import write_text
+from posttx.files import sha256_of, write_text
 from posttx.networks.nnunet import FILE_ENDING
 
 DISAGREEMENT = "_disagreement.tsv"
 
 
 def write_case_list(path: str | Path, cases: Iterable[str]) -> None:
-    """Write the table ``case, file`` (tabs, files relative to its folder) of the cases whose predictions stand."""
-    lines = ["case\tfile", *(f"{case}\t{case}{FILE_ENDING}" for case in sorted(cases))]
-    write_text(path, "\n".join(lines) + "\n")
+    """Write the table ``case, file, sha256`` (tabs, files relative to its folder) of the predictions that stand.
+
+    Snakemake knows the predictions by this list alone: it must differ where one of them does.
+    """
+    files = [(case, f"{case}{FILE_ENDING}") for case in sorted(cases)]
+    lines = [f"{case}\t{file}\t{sha256_of(Path(path).with_name(file))}" for case, file in files]
+    write_text(path, "\n".join(["case\tfile\tsha256", *lines]) + "\n")
 
 
 def remove_others(folder: str | Path, cases: Iterable[str]) -> None:

@@ -24,6 +24,7 @@ from posttx.redaction import public_findings
 from posttx.reporting import methods
 from posttx.reporting import report_data as data_views
 from posttx.reporting import report_tables as views
+from posttx.reporting.accepted import accepted_findings
 from posttx.reporting.figures_training import read_progress
 from posttx.reporting.report_cases import all_cases, case_entries, case_scores, ranked
 from posttx.reporting.style import INK
@@ -44,6 +45,8 @@ def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) 
     if data["audited"]:
         tables = {name: cohort["table"] for name, cohort in cohorts.items()}
         findings = public_findings(_findings(results, settings), tables)
+        audited = public_findings(read_parquet(results / "audit/findings.parquet"), tables)
+        data["accepted"] = accepted_findings(audited, settings["config"]["audit"]["fail_on"])
         data["severities"] = {name: int((findings["severity"] == name).sum()) for name in ("error", "warning", "info")}
         data["findings"], data["all_findings"] = data_views.findings(findings, FINDINGS_SHOWN)
         data["intensity"] = data_views.intensities(read_parquet(results / "audit/intensity.parquet"))

@@ -1,0 +1,52 @@
+import pandas as pd
+import pytest
+import results_tree as tree
+
+from posttx.reporting.accepted import accepted_findings
+from posttx.reporting.report import write_report
+from posttx.schemas import FINDINGS
+
+ROWS = [
+    ("error", "SCH001", "training", None, None, "ET <looks> like RC", "Look"),
+    ("error", "FIL004", "training", "BraTS-GLI-05000-100", "t1n", "torn", "Copy"),
+    ("error", "FIL004", "training", "BraTS-GLI-05000-100", "t2w", "torn too", "Copy"),
+    ("warning", "GEO005", "training", "BraTS-GLI-05001-100", "t1n", "odd", "Look"),
+]
+
+
+@pytest.fixture
+def findings():
+    return pd.DataFrame(ROWS, columns=list(FINDINGS.columns))
+
+
+def test_errors_that_stop_the_run_are_not_accepted(findings):
+    accepted = accepted_findings(findings, ["error"])
+    assert not accepted.scheme
+    assert not accepted.others
+
+
+@pytest.mark.parametrize("fail_on", [["nothing"], ["warning"], []])
+def test_errors_that_pass_are_accepted_with_the_scheme_apart(findings, fail_on):
+    accepted = accepted_findings(findings, fail_on)
+    assert [kind.first for kind in accepted.scheme] == ["ET <looks> like RC"]
+    (torn,) = accepted.others
+    assert (torn.code, torn.cohort, torn.findings, torn.cases, torn.first) == ("FIL004", "training", 2, 1, "torn")
+
+
+def test_no_findings_are_nothing_to_accept(findings):
+    assert accepted_findings(findings[:0], ["nothing"]).others == ()
+
+
+@pytest.mark.parametrize(("fail_on", "said"), [(["nothing"], True), (["error"], False)])
+def test_the_page_says_it_directly_above_the_conclusions(tmp_path, findings, fail_on, said):
+    settings = tree.write_results(tmp_path / "results")
+    findings.to_parquet(tmp_path / "results/audit/findings.parquet")
+    settings["config"]["audit"]["fail_on"] = fail_on
+    write_report(tmp_path / "results", tree.ASSETS, tmp_path / "page.html", settings)
+    page = (tmp_path / "page.html").read_text()
+    section = page[page.index('id="conclusions"') : page.index('id="hardware"')]
+    above = section[: section.index('class="block"')]
+    assert ("The label scheme is contradicted." in above) is said
+    assert ("ET &lt;looks&gt; like RC" in above) is said
+    assert ("FIL004 file truncated or damaged, training: 2 findings in 1 case." in above) is said
+    assert "GEO005" not in above
