@@ -169,10 +169,8 @@ def configured(**changes: Any) -> dict[str, Any]:
         **copy.deepcopy(changes),
     }
     config = configuration.complete(given, defaults)
-    for model in config["models"].values():
-        # as the schema's defaults fill it in
-        if "train" in model:
-            model["train"] = {"planner": "plain", "plan": {}, "mirroring": True, **model["train"]}
+    schema = yaml.safe_load((ROOT / "config/schema/config.schema.yaml").read_text(encoding="utf-8"))
+    configuration.fill_defaults(config, schema)
     return config
 
 

@@ -216,7 +216,9 @@ def test_models_are_compared_where_there_are_two(tmp_path):
 
 
 def test_a_cohort_without_references_says_that_nothing_was_scored(tmp_path):
-    config = tree.configured(cohorts={"clinic": {"path": "x", "use": "predict"}}, models={"other": {"predictions": {}}})
+    config = tree.configured(
+        cohorts={"clinic": {"path": "x", "use": "predict"}}, models={"other": {"predictions": {"clinic": "y"}}}
+    )
     settings = tree.settings_of(config, {"clinic": True}, trained=False) | {"models": {"clinic": ["other"]}}
     tree.write_data(tmp_path, {"clinic": 4})
     tree.write_scores(tmp_path, tree.case_metrics(4, "clinic", "other", scored=False), "clinic", "other")

@@ -14,6 +14,10 @@ from posttx.files import replacing
 
 REQUEUE = os.EX_TEMPFAIL
 PROGRESS = "progress.jsonl"
+# What the trainer steps with, as nnU-Net 2.8 sets it, in words for the methods; the settings say which.
+OPTIMIZERS = {"sgd": "stochastic gradient descent with Nesterov momentum 0.99", "adamw": "AdamW"}
+WEIGHT_DECAY = 3e-5
+POLYNOMIAL = 0.9
 
 
 @dataclass(frozen=True)

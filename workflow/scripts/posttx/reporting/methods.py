@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P, FLIPS
-from posttx.configuration import plan_overrides
+from posttx.configuration import plan_overrides, trainer_class
+from posttx.networks.training import OPTIMIZERS, POLYNOMIAL, WEIGHT_DECAY
 from posttx.reporting.figures_training import planned_configuration
+from posttx.scoring.scoring_schemes import scoring_scheme
 
 Paragraph = tuple[str, str]
 
@@ -19,7 +21,8 @@ def preprocessing(config: Mapping[str, Any]) -> list[Paragraph]:
     low, high = standard["clip_percentiles"]
     edge = f"{standard['spacing']:g}"
     extra = standard.get("extra_channels") or []
-    channels = f" Channels added: {', '.join(extra)}." if extra else ""
+    # As standardization makes them: each modality clipped, z-scored, subtracted.
+    channels = f" Channels added: {', '.join(extra)}, differences of z-scored modalities." if extra else ""
     return [
         (
             "Reorientation",
@@ -28,13 +31,13 @@ def preprocessing(config: Mapping[str, Any]) -> list[Paragraph]:
         (
             "Resampling",
             f"Voxels are {edge} × {edge} × {edge} mm³; where a scan differed, images were resampled by "
-            f"{standard['interpolation']} interpolation and references label by label. "
-            "A grid that fits was left as it is.",
+            f"{standard['interpolation']} interpolation and references label by label (the label with the largest "
+            "share of a voxel). A grid that fits was left as it is.",
         ),
         (
             "Intensities",
-            f"Each modality was clipped to its percentiles {low:g} and {high:g} over non-zero voxels; "
-            f"nnU-Net normalised it as its plan says (below).{channels}",
+            f"Each modality was clipped to its percentiles {low:g} and {high:g} over the non-zero voxels of the scan "
+            f"as it came; nnU-Net normalised it as its plan says (below).{channels}",
         ),
     ]
 
@@ -58,7 +61,8 @@ def network(plans: Mapping[str, Any], train: Mapping[str, Any]) -> list[Paragrap
             f"Patches of {_times(settings.get('patch_size', []))} voxels, batch {settings.get('batch_size', '?')}; "
             f"spacing {_times(settings.get('spacing', []))} mm; normalisation "
             f"{', '.join(dict.fromkeys(map(str, settings.get('normalization_schemes', []))))}; "
-            f"the foreground was cropped to (median) {_times(settings.get('median_image_size_in_voxels', []))} voxels.",
+            "images were cropped to their non-zero part, in the median "
+            f"{_times(settings.get('median_image_size_in_voxels', []))} voxels.",
         ),
     ]
     changed = plan_overrides(train)
@@ -70,11 +74,9 @@ def network(plans: Mapping[str, Any], train: Mapping[str, Any]) -> list[Paragrap
 
 def training(train: Mapping[str, Any]) -> list[Paragraph]:
     """Return (heading, text) of how a model was trained and how it predicts."""
-    folds = train["folds"]
-    iterations = f" of {train['iterations']} iterations" if train.get("iterations") else ""
-    mirroring = (
-        "" if train.get("mirroring", True) else " Mirroring, in augmentation and at prediction, was switched off."
-    )
+    folds, trainer = train["folds"], trainer_class(train)
+    like = f"{trainer}, which trains as nnU-Net's {train['trainer']}" if trainer != train["trainer"] else trainer
+    copies = "averaged over the eight mirrored copies of a patch" if train["mirroring"] else "without mirrored copies"
     return [
         (
             "Cross-validation",
@@ -83,14 +85,17 @@ def training(train: Mapping[str, Any]) -> list[Paragraph]:
         ),
         (
             "Training",
-            f"{train['epochs']} epochs{iterations} per fold with {train['trainer']} (nnU-Net v2) on {train['device']}; "
-            f"Dice plus cross-entropy loss with deep supervision.{mirroring}",
+            f"{train['epochs']} epochs of {train['iterations']} iterations per fold on {train['device']} with {like}: "
+            "nnU-Net's augmentation (mirroring among it); Dice plus cross-entropy loss with deep supervision; "
+            f"{OPTIMIZERS[train['optimizer']]}, weight decay {WEIGHT_DECAY:g}, learning rate from "
+            f"{train['learning_rate']:g} by a polynomial of power {POLYNOMIAL:g} to 0; {train['foreground']:.0%} of "
+            f"the patches were centred on a label; seed {train['seed']} plus the number of the fold.",
         ),
         (
             "Prediction",
             f"Cases of the training cohort were predicted by the one fold that had not seen them (out of fold); all "
-            f"others by the ensemble of the {folds} folds (mean of the softmax). Segmentations were put back onto the "
-            "original grid of the scan and scored there.",
+            f"others by the ensemble of the {folds} folds (the mean of their logits). Predictions were {copies}, put "
+            "back onto the original grid of the scan and scored there.",
         ),
     ]
 
@@ -98,13 +103,16 @@ def training(train: Mapping[str, Any]) -> list[Paragraph]:
 def evaluation(config: Mapping[str, Any]) -> list[Paragraph]:
     """Return (heading, text) of how segmentations were scored."""
     tolerances = " and ".join(f"{value:g}" for value in config["evaluation"]["surface_tolerance_mm"])
-    counted = all("counts" in model for model in config["models"].values())
-    beyond_counts = (
-        "there are no distances and no lesions, for only counts were given."
-        if counted
-        else "surface distances are taken in mm (95th percentile of the Hausdorff distance; normalised surface "
-        f"distance at {tolerances} mm); lesion-wise scores follow the scheme {config['evaluation']['scheme']}."
-    )
+    scheme = scoring_scheme(config["evaluation"]["scheme"], config["evaluation"]["snfh_dilation"])
+    if all("counts" in model for model in config["models"].values()):
+        beyond_counts = "there are no distances and no lesions, for only counts were given."
+    elif scheme.matching == "none":
+        beyond_counts = f"the scheme {scheme.name} measures no distances and no lesions."
+    else:
+        beyond_counts = (
+            "surface distances are taken in mm (95th percentile of the Hausdorff distance; normalised surface Dice at "
+            f"{tolerances} mm); lesion-wise scores follow the scheme {scheme.name} ({scheme.description})."
+        )
     return [
         (
             "Scores",

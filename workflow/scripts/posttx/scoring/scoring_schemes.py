@@ -127,5 +127,7 @@ def scoring_scheme(name: str, snfh_dilation: str = "executed") -> ScoringScheme:
         raise PostTxError(f"there is no scoring scheme {name!r}", remedy=f"Use one of: {', '.join(SCHEMES)}")
     scheme = SCHEMES[name]
     if name == "brats2024" and snfh_dilation == "intended":
-        return replace(scheme, rules={**scheme.rules, "SNFH": replace(scheme.default, dilation=5)})
+        description = "BraTS 2024 and 2025 post-treatment glioma, as documented: SNFH is dilated by 5"
+        rules = {**scheme.rules, "SNFH": replace(scheme.default, dilation=5)}
+        return replace(scheme, rules=rules, description=description)
     return scheme
