@@ -160,6 +160,34 @@ def refused(directory, settings):
     return run.text
 
 
+def test_odd_folders_are_planned_and_those_that_snakemake_would_change_refused(cohorts, tmp_path):
+    """As exports by GUID are named."""
+    guid = tmp_path / "{5F2C-9A}" / "{x < y>"
+    data = empty_cohort(guid / "data", brats_ids(2))
+    (guid / "theirs").mkdir()
+    for case in brats_ids(2):
+        (guid / "theirs" / f"{case}.nii.gz").touch()
+    (guid / "summary.json").touch()
+    models = {
+        "theirs": {"predictions": {"additional": str(guid / "theirs")}},
+        "counted": {"counts": {"additional": str(guid / "summary.json")}},
+    }
+    settings = config(cohorts, models=models) | {"cohorts": {"additional": {"path": str(data), "use": "test"}}}
+    run = snakemake(tmp_path / "run", "-n", config=settings)
+    assert run.returncode == 0, run.text
+    assert run.jobs["import_counts"] == 1
+    data.rename(tmp_path / "run" / "a<x>")
+    text = refused(tmp_path / "run", settings | {"cohorts": {"additional": {"path": "a<x>", "use": "test"}}})
+    assert "cohorts.additional.path: a<x> holds <x>, which Snakemake would replace" in text
+
+
+def test_a_trainer_with_an_underscore_in_its_name_is_planned(cohorts, tmp_path):
+    model = {"nnunet": {"train": {"device": "cpu", "epochs": 1, "trainer": "PostTx_mine_2"}}}
+    run = snakemake(tmp_path, "-n", "train", config=config(cohorts, models=model))
+    assert run.returncode == 0, run.text
+    assert run.jobs["train_fold"] == 5
+
+
 def test_an_unknown_key_is_refused(cohorts, tmp_path):
     text = refused(tmp_path, config(cohorts, standardise={"spacing": 2}))
     assert "standardise: unknown key, did you mean standardize?" in text

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from stages import CASES, COHORT_NAME, MODEL, SHARD, STAGES, digests
+from stages import CASES, COHORT_NAME, MODEL, SCHEME, SHARD, STAGES, digests
 
+from compare_models import write_comparisons
 from posttx.errors import PostTxError
 from posttx.networks.predictions import Target
 
@@ -66,3 +67,13 @@ def test_a_prediction_under_a_torn_stamp_is_made_again(tmp_path: Path, text: str
     assert target.stands(FIRST, "x")
     (tmp_path / f".{FIRST}.json").write_text(text)
     assert not target.stands(FIRST, "x")
+
+
+def test_a_torn_table_of_an_earlier_run_is_not_said_to_be_made_anew(results: Path, tmp_path: Path) -> None:
+    previous = tmp_path / "theirs.parquet"
+    previous.write_bytes(b"PAR1")
+    now = results / f"metrics/{COHORT_NAME}/{MODEL}.parquet"
+    with pytest.raises(PostTxError, match=r"statistics\.previous.* torn .* where that run was made") as caught:
+        write_comparisons([now], [previous], tmp_path / "comparison", SCHEME.scoring(), {}, {}, 1)
+    assert "Delete" not in str(caught.value)
+    assert not (tmp_path / "comparison").exists()

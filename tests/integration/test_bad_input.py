@@ -165,6 +165,11 @@ def mirrored(data: np.ndarray) -> np.ndarray:
     return data[::-1, ::-1]
 
 
+def long_name(packed: bytes) -> bytes:
+    """Give a gzip file that names no file (flag 0) a name of 600 KB."""
+    return packed[:3] + b"\x08" + packed[4:10] + b"n" * 600_000 + b"\0" + packed[10:]
+
+
 def few_voxels(data: np.ndarray) -> np.ndarray:
     kept = np.zeros_like(data)
     kept[30:34, 30:34, 30:34] = data[30:34, 30:34, 30:34]
@@ -236,6 +241,7 @@ BAD: dict[str, Bad] = {
     "comment beside the voxels": Bad("PRI002", "t1n", extension),
     "name of a person before the voxels": Bad("PRI002", "t1n", before_the_voxels),
     "name of a person in the gzip header": Bad("PRI003", "t1n", gzip_name),
+    "gzip header of 600 KB": Bad("FIL004", "t1n", raw(long_name)),
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from scored import by_counts
 from test_report_inputs import INPUTS
 from test_standardize import Shard
 
+import standardize_shard
 from bad_input_table import DOCUMENT, rows_of
 from gather_metrics import remarks_on_predictions
 from import_counts import import_counts
@@ -33,6 +34,7 @@ from posttx.analysis.tables import make_tables
 from posttx.auditing.finding_codes import CODES
 from posttx.auditing.findings import Finding
 from posttx.cases import MODALITIES, Case, Listing
+from posttx.config_paths import check_paths
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.exclusions import read_ratings, without_excluded
 from posttx.files import read_json, write_json
@@ -43,6 +45,7 @@ from posttx.networks.nnunet import customize_plan
 from posttx.networks.predictor import load_ensemble
 from posttx.networks.splits import check_splits
 from posttx.nifti import write_volume
+from posttx.path_names import check_path_names
 from posttx.reporting.figures_training import read_progress
 from posttx.reporting.report import write_report
 from posttx.schemas import GEOMETRY, write_table
@@ -192,6 +195,27 @@ def _(path, _patch):
     return planned(path, f"{FIRST}.nii.gz", f"{FIRST}_pred.nii.gz")
 
 
+@kind("file of a case below a folder called <results>", "configuration", NOTHING_BEGUN)
+def _(_path, _patch):
+    return refusal(check_path_names, [(FIRST, f"/data/<results>/{FIRST}/{FIRST}-t1n.nii.gz")])
+
+
+@kind("file of a case below a folder with a terminal code", "configuration", NOTHING_BEGUN)
+def _(_path, _patch):
+    return refusal(check_path_names, [(FIRST, f"/data/\x1b[2J/{FIRST}/{FIRST}-t1n.nii.gz")])
+
+
+@kind("file of a case below a folder called {5F2C9A}", "configuration", NOTHING_BEGUN)
+def _(_path, _patch):
+    return refusal(check_path_names, [(FIRST, f"/data/{{5F2C9A}}/{FIRST}/{FIRST}-t1n.nii.gz")])
+
+
+@kind("configured path with <x>", "configuration", NOTHING_BEGUN)
+def _(path, _patch):
+    (path / "a<x>").mkdir()
+    return refusal(check_paths, {"cohorts": {"a": {"path": str(path / "a<x>"), "use": "test"}}}, SCHEMA, "mine.yaml")
+
+
 # Standardisation: what an accepted audit lets through. Every case is tried.
 
 
@@ -219,6 +243,19 @@ def voxels_of_40_mm(case: Case) -> None:
 @kind("reference between integers", "standardisation", OTHER_CASES)
 def _(path, _patch):
     return standardized(path, add_half)
+
+
+@kind("error that nobody foresaw", "standardisation", OTHER_CASES)
+def _(path, patch):
+    work = standardize_shard.standardize_case
+
+    def stumble(job):
+        if job.case == "A-00001-100":
+            raise OverflowError("a header of 600000 bytes")
+        return work(job)
+
+    patch.setattr(standardize_shard, "standardize_case", stumble)
+    return standardized(path, lambda case: None)
 
 
 @kind("image torn after its audit", "standardisation", OTHER_CASES)

@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.files import digest_of, flush, read_json, replacing, sha256_of, write_json, write_parquet
 from posttx.labels import load_scheme, scheme_from
+from posttx.logs import configure_logging, told
 from posttx.parallel import map_cases
 from posttx.shards import shard_of
 
@@ -34,8 +36,9 @@ def test_an_error_names_code_case_file_problem_and_remedy():
 def test_errors_survive_a_process_border():
     error = pickle.loads(pickle.dumps(PostTxError("p", remedy="r", case="c", file="f", code="X1")))
     assert (error.problem, error.remedy, error.case, error.file, error.code) == ("p", "r", "c", "f", "X1")
-    many = pickle.loads(pickle.dumps(CasesFailedError({"a": ValueError("v")}, 5)))
+    many = pickle.loads(pickle.dumps(CasesFailedError({"a": PostTxError("v", lines=["x"])}, 5)))
     assert many.failures.keys() == {"a"}
+    assert many.failures["a"].lines == ("x",)
     assert "1 of 5 cases failed" in str(many)
 
 
@@ -138,6 +141,81 @@ def test_a_killed_worker_is_reported_as_that_and_the_others_finish():
     with pytest.raises(CasesFailedError, match="case b: the worker process was killed") as error:
         map_cases(square_or_fail, {"a": 1, "b": "die", "c": 2, "d": 3, "e": 4}, 2)
     assert error.value.failures.keys() == {"b"}
+
+
+def stumble(item):
+    if item == "stumble":
+        raise OverflowError("a length of \x1b[2J\nERROR posttx: forged")
+    return item
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_unexpected_error_is_the_failure_of_one_case_with_its_traceback_in_the_log(tmp_path, workers):
+    configure_logging(tmp_path / "job.log")
+    items = {"a": 1, "b": "stumble", "c": 2}
+    with pytest.raises(CasesFailedError, match=r"1 of 3 .*\n  b: \[FIL099\] case b: unexpected OverflowError") as error:
+        map_cases(stumble, items, workers)
+    assert error.value.failures["b"].code == "FIL099"
+    log = (tmp_path / "job.log").read_text()
+    assert "case b: unexpected error" in log
+    assert "Traceback" in log
+    assert "raise OverflowError" in log
+    assert all(line.isprintable() for line in log.splitlines())
+    assert not any(line.startswith("ERROR posttx") for line in log.splitlines())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stage_with_findings_puts_its_own_result_in_the_place_of_an_unexpected_error(workers):
+    def instead(case, error):
+        return f"{case} {error.code}"
+
+    items = {"a": 1, "b": "stumble", "c": 2}
+    assert map_cases(stumble, items, workers, instead=instead) == {"a": 1, "b": "b FIL099", "c": 2}
+    with pytest.raises(CasesFailedError, match="cannot be read"):
+        map_cases(square_or_fail, {"a": 1, "b": "fail"}, workers, instead=instead)
+
+
+def test_a_long_list_is_cut_and_stands_whole_in_a_file_beside_the_log(tmp_path):
+    lines = [f"file {number} is \x07 missing" for number in range(1000)]
+    error = PostTxError("cannot be used", lines=lines, remedy="Correct it")
+    text = told(error, tmp_path)
+    assert text.count("\n") == 22
+    (file,) = tmp_path.iterdir()
+    assert f"  ... and 980 more; all of them are in {file}\nCorrect it." in text
+    assert file.read_text().splitlines() == [line.replace("\x07", r"\x07") for line in lines]
+    assert (
+        told(PostTxError("cannot be used", lines=lines[:20]), tmp_path)
+        == "cannot be used:\n  " + "\n  ".join(line.replace("\x07", r"\x07") for line in lines[:20]) + "\n"
+    )
+
+
+def test_a_list_that_cannot_be_written_is_cut_all_the_same(tmp_path):
+    (tmp_path / "logs").write_text("a file")
+    text = told(PostTxError("cannot be used", lines=["x"] * 50), tmp_path / "logs")
+    assert text.endswith("  ... and 30 more\n")
+
+
+def test_a_million_lines_take_a_second_or_two_and_no_screen(tmp_path):
+    error = PostTxError("cannot be used", lines=[f"line {n}: {n}.nii.gz does not exist" for n in range(1_000_000)])
+    started = time.process_time()
+    assert len(told(error, tmp_path)) < 3000
+    assert time.process_time() - started < 10
+
+
+def test_what_a_name_holds_cannot_forge_a_record_of_the_log(tmp_path):
+    configure_logging(tmp_path / "job.log")
+    logger = logging.getLogger("x")
+    evil = "a\n2026-11-27 ERROR posttx: forged\x1b]0;x\x07\u2028\u202ecba"
+    logger.warning("%s is odd, %d times", Path(evil), 3)
+    logger.warning("it says %s", OSError(evil))
+    logger.error("%s", PostTxError(evil, file=evil, lines=[evil]))
+    log = (tmp_path / "job.log").read_text()
+    records = [line for line in log.split("\n") if line.startswith("20")]
+    assert len(records) == 3
+    assert all(line.startswith("  ") for line in log.split("\n") if line and line not in records)
+    assert all(line.isprintable() for line in log.split("\n"))
+    assert r"a\n2026" in log
+    assert "3 times" in log
 
 
 def test_progress_is_logged(caplog):

@@ -1,6 +1,11 @@
 import os
 
-from posttx.dates import newest_file
+import pytest
+
+from posttx import dates
+from posttx.cases import Case
+from posttx.dates import check_dates, newest_file
+from posttx.errors import PostTxError
 
 
 def written(folder, **seconds):
@@ -37,3 +42,13 @@ def test_a_link_is_as_new_as_itself_or_its_target(tmp_path):
 def test_an_absent_file_is_named_so_that_snakemake_can_say_that_it_is_missing(tmp_path):
     paths = [*written(tmp_path, a=100), str(tmp_path / "gone")]
     assert newest_file(paths) == (0.0, paths[1])
+
+
+def test_a_date_beyond_the_year_9999_is_told_and_not_stumbled_over(tmp_path):
+    (path,) = written(tmp_path, a=100)
+    case = Case("c", "p", 1, "a", "000", {"t1n": path})
+    with pytest.raises(PostTxError, match=r"1 of 1 files are dated in the future, .* find .* -newermt now"):
+        check_dates({"a": [case]}, now=0.0)
+    assert dates._text(1e12) == "1000000000000 seconds after 1970"
+    assert dates._text(1e30).endswith(" seconds after 1970")
+    assert dates._text(0.0).startswith(("1970", "1969"))

@@ -189,6 +189,21 @@ def test_one_bad_case_does_not_lose_the_others(model: Path, shard: Path, tmp_pat
     assert not (tmp_path / "out" / "_cases.tsv").exists()
 
 
+def test_an_unexpected_error_in_one_case_does_not_lose_the_other(model, shard, tmp_path, monkeypatch) -> None:
+    finish, calls = Ensemble.finish, []
+
+    def stumble(self, *case):
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        return finish(self, *case)
+
+    monkeypatch.setattr(Ensemble, "finish", stumble)
+    with pytest.raises(CasesFailedError, match=r"1 of 2 cases failed.*\n.*\[FIL099\] case .*: unexpected ZeroDivision"):
+        predict(shard, model, tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
+
+
 def test_foreign_checkpoint_is_refused_before_it_is_read(model: Path, shard: Path, tmp_path: Path) -> None:
     copy = tmp_path / "model"
     shutil.copytree(model, copy)

@@ -29,8 +29,10 @@ from posttx.exclusions import rating_notes, read_ratings, without_excluded
 from posttx.files import digest_of
 from posttx.labels import load_scheme
 from posttx.layout import check_layout, stamp_layout
+from posttx.logs import told
 from posttx.memory import collect_rarely
 from posttx.permissions import close, close_fresh, restrict, too_open
+from posttx.path_names import check_path_names
 from posttx.planning import mend_planning
 from posttx.provenance import recorded
 
@@ -65,11 +67,14 @@ def configured():
         kept = without_excluded(found, ratings)
         cases = {cohort: usable_cases(kept[cohort], cohort, cohorts[cohort]) for cohort in cohorts}
         configuration.drop_unfit_default(config, given, cases)
+        check_path_names(
+            (case.case, path) for listed in cases.values() for case in listed for path in case.files.values()
+        )
         configuration.check_patients(config, cases)
         configuration.check_pictured(config, cases)
         configuration.check_primary(config, scheme.scoring())
     except PostTxError as error:
-        raise WorkflowError(str(error))
+        raise WorkflowError(told(error))
     return scheme, cases, rating_notes(found, ratings)
 
 
@@ -85,7 +90,7 @@ def begin():
     try:
         check_dates(CASES, time.time())
     except PostTxError as error:
-        raise WorkflowError(str(error))
+        raise WorkflowError(told(error))
     close_fresh(WRITTEN, config["permissions"])
     # made before the configuration is read; it holds copies of scripts, and logs
     close(".snakemake", config["permissions"])
@@ -142,5 +147,5 @@ wildcard_constraints:
     fold=r"\d+",
     case=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     plans=one_of(map(configuration.plans_name, TRAINED.values())),
-    trainer=r"[A-Za-z0-9]+",
+    trainer=one_of(map(configuration.trainer_class, TRAINED.values())),
     configuration=r"[A-Za-z0-9_]+",

@@ -17,9 +17,10 @@ def foreign_predictions(cohort, model):
     try:
         found = find_predictions(folder, cases)
         check_predictions(found, folder, cases)
+        check_path_names((case, str(path)) for case, path in found.files.items())
         return found
     except PostTxError as error:
-        raise WorkflowError(f"models.{model}.predictions.{cohort}: {error}")
+        raise WorkflowError(f"models.{model}.predictions.{cohort}: {told(error)}")
 
 
 # While the workflow is parsed: what an input function raises is swallowed where the outputs exist already.

@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from posttx.auditing.audit import AuditTask, audit_case
-from posttx.auditing.findings import findings_table
+from posttx.auditing.audit import AuditTask, CaseAudit, audit_case
+from posttx.auditing.findings import findings_table, from_error
 from posttx.cases import IMAGE_COLUMNS
+from posttx.errors import PostTxError
 from posttx.logs import configure_logging
 from posttx.parallel import map_cases
 from posttx.schemas import (
@@ -47,7 +49,8 @@ def audit_shard(tasks: Mapping[str, AuditTask], outputs: Mapping[str, str | Path
 
     These are intensity, labels, findings, geometry, evidence and thumbnails.
     """
-    audits = list(map_cases(audit_case, tasks, threads, verb="audited").values())
+    instead = partial(_unaudited, tasks)
+    audits = list(map_cases(audit_case, tasks, threads, verb="audited", instead=instead).values())
     for name, schema in (
         ("intensity", INTENSITY), ("labels", LABEL_VOLUMES), ("geometry", GEOMETRY), ("evidence", EVIDENCE),
         ("thumbnails", THUMBNAILS),
@@ -57,6 +60,11 @@ def audit_shard(tasks: Mapping[str, AuditTask], outputs: Mapping[str, str | Path
     findings = findings_table(chain.from_iterable(audit.findings for audit in audits))
     write_table(findings, FINDINGS, outputs["findings"])
     logger.info("%d findings in %d cases", len(findings), len(audits))
+
+
+def _unaudited(tasks: Mapping[str, AuditTask], case: str, error: PostTxError) -> CaseAudit:
+    """Return the audit of a case that ended in an unexpected error: that alone."""
+    return CaseAudit(findings=[from_error(error, tasks[case].cohort, case)])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 logger = logging.getLogger(__name__)
-SHOWN = 10
 
 
 def check_audit(findings: str | Path, page: str | Path, gate: str | Path, fail_on: Sequence[str]) -> None:
@@ -30,20 +29,20 @@ def check_audit(findings: str | Path, page: str | Path, gate: str | Path, fail_o
     if fatal:
         rows = table[table["severity"].isin(fatal)]
         lines = [
-            f"  {row.code} {row.cohort}{f' {row.case}' if isinstance(row.case, str) else ''}"
+            f"{row.code} {row.cohort}{f' {row.case}' if isinstance(row.case, str) else ''}"
             f"{f' {row.modality}' if isinstance(row.modality, str) else ''}: {row.message}. {row.remedy}."
-            for row in rows.head(SHOWN).itertuples()
+            for row in rows.itertuples()
         ]
-        more = [f"  ... and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
         raise PostTxError(
-            f"the audit found {len(rows)} problems that stop the run:\n{summary_text(counts, fatal)}\n"
-            + "\n".join(lines + more)
-            + "\n",
+            f"the audit found {len(rows)} problems that stop the run\n{summary_text(counts, fatal)}\nsuch as",
+            lines=lines,
             remedy="Correct them, leave cases out by `exclude`, or accept them by `audit.fail_on`; all findings stand "
             f"in this table, and with a picture of every case on the page {page}",
             file=findings,
         )
-    logger.info("the audit found nothing that stops the run\n%s", summary_text(counts, counts))
+    logger.info("the audit found nothing that stops the run")
+    for line in summary_text(counts, counts).splitlines():
+        logger.info("%s", line)
     write_json(
         gate, {"fail_on": sorted(fail_on), "findings": counts, "cases_with_findings": int(table["case"].nunique())}
     )

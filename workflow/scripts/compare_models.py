@@ -9,6 +9,7 @@ import pandas as pd
 
 from posttx.analysis.comparison import Endpoints, compare_models
 from posttx.csv_text import write_csv
+from posttx.errors import PostTxError
 from posttx.files import write_parquet
 from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, read_table
@@ -35,9 +36,9 @@ def write_comparisons(
     pairs of all cohorts are adjusted together.
     """
     cohorts: dict[str, dict[str, pd.DataFrame]] = {}
-    for path, suffix in [*((path, " (previous)") for path in previous), *((path, "") for path in metrics)]:
-        models = cohorts.setdefault(Path(path).parent.name, {})
-        models[f"{Path(path).stem}{suffix}"] = read_table(path, CASE_METRICS)
+    for paths, suffix, read in ((previous, " (previous)", _earlier), (metrics, "", _metrics)):
+        for path in paths:
+            cohorts.setdefault(Path(path).parent.name, {})[f"{Path(path).stem}{suffix}"] = read(path)
     earlier = [f"{Path(path).stem} (previous)" for path in previous]
     compared = compare_models(cohorts, regions, endpoints_of(primary, margins), seed, baselines_only=earlier)
     for cohort, comparison in compared.items():
@@ -49,6 +50,23 @@ def write_comparisons(
 def endpoints_of(primary: Mapping[str, str], margins: Mapping[str, Any]) -> Endpoints:
     """Return the endpoints that the configuration names."""
     return Endpoints(primary["measure"], primary["convention"], primary["region"], dict(margins))
+
+
+def _metrics(path: str | Path) -> pd.DataFrame:
+    return read_table(path, CASE_METRICS)
+
+
+def _earlier(path: str | Path) -> pd.DataFrame:
+    """Read the metrics of an earlier run, which this one cannot make anew."""
+    try:
+        return _metrics(path)
+    except PostTxError as error:
+        raise PostTxError(
+            f"this table of the earlier run that `statistics.previous` names cannot be used: {error.problem}",
+            remedy="Make it anew where that run was made, or leave `statistics.previous` empty",
+            file=path,
+            lines=error.lines,
+        ) from error
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from posttx.networks.nnunet import image_name
 from posttx.networks.predictions import Target, Votes
 from posttx.networks.predictor import Ensemble, load_ensemble, ready
 from posttx.nifti import Volume, read_volume
+from posttx.parallel import failure_of
 from posttx.shard_files import remove_others, write_case_list
 
 logger = logging.getLogger(__name__)
@@ -74,12 +75,12 @@ def predict_rows(
 
 def _predict(
     ensemble: Ensemble, rows: list[Row], images: dict[str, list[Path]], stamps: dict[str, str], target: Target
-) -> dict[str, BaseException]:
+) -> dict[str, PostTxError]:
     """Predict one case while the next is read and prepared: never more than two of them in memory.
 
     A label map is written while the next case is computed, and before that one's is.
     """
-    failures: dict[str, BaseException] = {}
+    failures: dict[str, PostTxError] = {}
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         writing: dict[str, Future[None]] = {}
         coming = [reader.submit(_prepared, ensemble, images[row["case"]]) for row in rows[:1]]
@@ -94,12 +95,12 @@ def _predict(
                 writing[case] = writer.submit(target.write, row, label_map, votes, stamps[case])
                 logger.info("predicted %s, %d of %d", case, number, len(rows))
             except Exception as error:
-                logger.exception("case %s failed", case)
-                failures[case] = error
+                failures[case] = failure_of(case, error)
             # What a future returns lives as long as the future.
             del current
         wait(writing.values())
-    return failures | {case: error for case, future in writing.items() if (error := future.exception()) is not None}
+    unwritten = {case: error for case, future in writing.items() if (error := future.exception()) is not None}
+    return failures | {case: failure_of(case, error) for case, error in unwritten.items()}
 
 
 def _prepared(ensemble: Ensemble, paths: list[Path]) -> tuple[torch.Tensor, dict[str, Any]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
-import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
 
@@ -35,8 +34,8 @@ def describe(path: str) -> dict[str, str | None]:
         affine = header.get_best_affine()
         spacing = voxel_sizes(affine)
         codes = nib.aff2axcodes(affine)
-    except (PostTxError, OSError, ValueError, np.linalg.LinAlgError) as error:
-        logger.warning("%s", error)
+    except Exception as error:
+        logger.warning("%s", error, exc_info=not isinstance(error, PostTxError))
         return nothing
     return {
         "shape": "x".join(map(str, header.get_data_shape())),

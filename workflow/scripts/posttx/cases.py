@@ -84,7 +84,8 @@ def usable_cases(listing: Listing, cohort: str, settings: Mapping[str, Any]) -> 
     problems = [*listing.problems, *_incomplete(cases, settings)]
     if problems:
         raise PostTxError(
-            f"cohort {cohort!r} cannot be used:\n  " + "\n  ".join(problem.text for problem in problems) + "\n",
+            f"cohort {cohort!r} cannot be used",
+            lines=[problem.text for problem in problems],
             remedy="Correct these cases, take them out, or name them in the file of `exclude`",
             file=_source(settings),
             code=problems[0].code,

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 
 from posttx.errors import PostTxError
 from posttx.files import is_file, is_folder, is_there
+from posttx.path_names import refusal_of
 
 PATH = "x-path"
 IS_THERE = {"file": is_file, "folder": is_folder}
@@ -33,14 +34,17 @@ def check_paths(config: Mapping[str, Any], schema: Mapping[str, Any], source: st
     lines = [f"{'.'.join(map(str, error.path))}: {error.message}" for error in errors]
     if lines:
         raise PostTxError(
-            "the configuration names what is not there:\n  " + "\n  ".join(sorted(lines)) + "\n",
+            "the configuration names what is not there or cannot be used",
+            lines=sorted(lines),
             remedy=f"Correct these paths; relative ones begin in {Path.cwd()}",
             file=source,
         )
 
 
 def _problem(_: Any, kind: str, value: Any, __: Any) -> Iterator[ValidationError]:
-    if isinstance(value, str) and value and not IS_THERE[kind](value):
+    if isinstance(value, str) and (why := refusal_of(value)):
+        yield ValidationError(f"{value} holds {why}: rename it, or give a link to it with another name (ln -s)")
+    elif isinstance(value, str) and value and not IS_THERE[kind](value):
         seen = f"{value} is {OTHER[kind]}" if is_there(value) else f"there is no {kind} {value}{nearby(value, kind)}"
         yield ValidationError(seen)
 

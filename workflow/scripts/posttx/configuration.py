@@ -98,9 +98,9 @@ def check_schema(config: Mapping[str, Any], schema: Mapping[str, Any], source: s
     # A schema's `$` matches before a last line break too, and names of cohorts and models become folders.
     lines += [f"{where}: {text!r:.80} holds a sign that is not printable" for where, text in _unprintable(config)]
     if lines:
-        problems = "\n  ".join(lines)
         raise PostTxError(
-            f"the configuration does not fit its schema:\n  {problems}\n",
+            "the configuration does not fit its schema",
+            lines=lines,
             remedy="config/README.md explains every key",
             file=source,
         )
@@ -165,7 +165,7 @@ def cross_check(config: Mapping[str, Any]) -> None:
                 f"statistics.primary: {primary['measure']} is known under {known}, not {primary['convention']}"
             )
     if problems:
-        raise PostTxError("the configuration contradicts itself:\n  " + "\n  ".join(problems) + "\n")
+        raise PostTxError("the configuration contradicts itself", lines=problems)
 
 
 def _cohort_problems(config: Mapping[str, Any]) -> list[str]:

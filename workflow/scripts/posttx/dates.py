@@ -71,4 +71,7 @@ def check_dates(cohorts: Mapping[str, Iterable[Case]], now: float) -> None:
 
 
 def _text(moment: float) -> str:
-    return datetime.fromtimestamp(moment).isoformat(sep=" ", timespec="seconds")
+    try:
+        return datetime.fromtimestamp(moment).isoformat(sep=" ", timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{moment:.0f} seconds after 1970"

@@ -89,7 +89,8 @@ def _checked(lines: Sequence[Sequence[str]], path: Path, columns: int) -> list[R
         ratings.append(Rating(cohort, case, rating, comment))
     if problems:
         raise PostTxError(
-            "the ratings cannot be used:\n  " + "\n  ".join(problems) + "\n",
+            "the ratings cannot be used",
+            lines=problems,
             remedy="Correct these lines", file=path, code="COH008",
         )  # fmt: skip
     return ratings

@@ -47,7 +47,8 @@ ALIGNMENT = 64
 UNDECLARED = -1  # the code under which bytes between header and voxels are told that belong to no extension
 HEADERS = {348: (nib.Nifti1Header, b"n+1", 352), 540: (nib.Nifti2Header, b"n+2", 544)}
 # The stubs of isal call its error an instance.
-DAMAGES: tuple[type[BaseException], ...] = (OSError, EOFError, zlib.error, isal_zlib.error)  # type: ignore[assignment]
+# isal overflows at a member's header of more than half a megabyte.
+DAMAGES: tuple[type[BaseException], ...] = (OSError, EOFError, OverflowError, zlib.error, isal_zlib.error)  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

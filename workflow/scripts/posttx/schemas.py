@@ -286,7 +286,8 @@ def checked(table: pd.DataFrame, schema: Schema, source: str | Path = "") -> pd.
     except SchemaErrors as error:
         cases = error.failure_cases[["column", "check", "failure_case"]].drop_duplicates().head(10)
         raise PostTxError(
-            f"the table does not fit its schema:\n{cases.to_string(index=False)}\n",
+            "the table does not fit its schema",
+            lines=cases.to_string(index=False).splitlines(),
             remedy="Delete the file and run again; if it comes back, report it",
             file=source,
         ) from error

@@ -61,6 +61,12 @@ CODES: dict[str, Code] = {
         "what it means, but other programs may refuse the file",
         "Nothing; or write the affine into the header anew",
     ),
+    "FIL099": Code(
+        "error",
+        "unexpected error",
+        "working on the case ended in an error that this program does not know; the log has its traceback",
+        "Export or download the case's files again or leave it out, and report it with the traceback",
+    ),
     "COH001": Code(
         "error", "case id refused", "an id that cannot safely name a file, or not in the BraTS form", "Rename the case"
     ),
@@ -138,6 +144,13 @@ CODES: dict[str, Code] = {
         "same scan in two cohorts",
         "cases of two cohorts hold the same image: scores would be too good",
         "Remove one of them",
+    ),
+    "COH020": Code(
+        "error",
+        "path refused",
+        "the path of a file holds what Snakemake would replace (`<name>`, `{name}`), a control character, or bytes "
+        "that are no UTF-8",
+        "Rename the folder or file, or give a link to it with another name",
     ),
     "GEO001": Code(
         "error",

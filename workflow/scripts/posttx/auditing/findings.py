@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from posttx.auditing.finding_codes import CODES, SEVERITIES, Code
-from posttx.errors import PostTxError, readable
+from posttx.errors import PostTxError, one_line
 from posttx.schemas import FINDINGS
 
 COLUMNS = tuple(FINDINGS.columns)
@@ -33,10 +33,10 @@ class Finding:
             "severity": known.severity,
             "code": self.code,
             "cohort": self.cohort,
-            "case": self.case,
-            "modality": self.modality,
-            "message": readable(self.message),
-            "remedy": self.remedy or known.remedy,
+            "case": None if self.case is None else one_line(self.case),
+            "modality": None if self.modality is None else one_line(self.modality),
+            "message": one_line(self.message),
+            "remedy": one_line(self.remedy or known.remedy),
         }
 
 
@@ -47,8 +47,8 @@ def code_of(code: str) -> Code:
     return CODES[code]
 
 
-def from_error(error: PostTxError, cohort: str, case: str, modality: str) -> Finding:
-    """Turn an error about one file into a finding, so that the audit of the other files goes on."""
+def from_error(error: PostTxError, cohort: str, case: str, modality: str | None = None) -> Finding:
+    """Turn an error about one file, or a case, into a finding, so that the audit of the other files goes on."""
     code = error.code if error.code in CODES else "FIL002"
     message = f"{error.problem.rstrip('.')} ({error.file})" if error.file else error.problem
     return Finding(code, cohort, message, case, modality, error.remedy)

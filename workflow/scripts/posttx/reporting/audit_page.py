@@ -149,7 +149,10 @@ def case_entry(case: str, labelled: bool, findings: pd.DataFrame, picture: str) 
     """Return what the grid shows of one case: picture or reason, caption, its findings of weight."""
     weighty = findings[findings["severity"].isin(["error", "warning"])]
     unread = weighty[weighty["code"].str.match(r"FIL|GEO007")]
-    told = [f"{row.code} {row.modality}: {row.message}" for row in unread.head(REASONS).itertuples()]
+    told = [
+        f"{row.code}{f' {row.modality}' if isinstance(row.modality, str) else ''}: {row.message}"
+        for row in unread.head(REASONS).itertuples()
+    ]
     blank = set(findings["code"]) & {"LAB004"}
     unreadable = bool((unread["modality"] == "seg").any())
     note = "reference unreadable" if unreadable else "empty reference" if blank else "" if labelled else "no reference"

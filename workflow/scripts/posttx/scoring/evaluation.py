@@ -20,6 +20,7 @@ from posttx.geometry.grids import Grid, difference_text, differs_by_rounding, gr
 from posttx.geometry.reading import FAIL, Reading, reference_on_grid, unaudited
 from posttx.label_maps import PREDICTION, REFERENCE, label_array
 from posttx.nifti import read_volume
+from posttx.parallel import failure_of
 from posttx.rows import prepare_rows, write_rows
 from posttx.schemas import CASE_METRICS, CONFUSION, LESIONS
 from posttx.scoring import metrics
@@ -126,10 +127,10 @@ def score_case(item: CaseItem, scoring: Scoring, target: Target) -> dict[str, st
         try:
             tables, remarks = _score_model(item, model, path, reference, scoring)
             metadata = _metadata(scoring, path, reference) | {REMARKS: json.dumps([*unread, *remarks])}
-        except PostTxError as error:
-            for table in ("metrics", "lesions", "confusion"):
+        except Exception as error:
+            for table in SCHEMAS:
                 target.path(table, model, item.case).unlink(missing_ok=True)
-            problems.append((model, error))
+            problems.append((model, failure_of(item.case, error)))
             continue
         who = _who(item, model, target)
         # A disk that refuses is no fault of the prediction: what stood there before stays.

@@ -113,7 +113,8 @@ def check_predictions(found: Found, folder: str | Path, cases: Sequence[str]) ->
     if found.repeated:
         lines = [f"{case}: {', '.join(map(str, paths))}" for case, paths in sorted(found.repeated.items())]
         raise PostTxError(
-            f"{len(lines)} cases have several predictions:\n  " + _shortened(lines, "\n  ") + "\n",
+            f"{len(lines)} cases have several predictions",
+            lines=lines,
             remedy="Leave one of them, or name the subfolder that is meant",
             file=folder,
             code="EVA006",
@@ -130,10 +131,10 @@ def check_predictions(found: Found, folder: str | Path, cases: Sequence[str]) ->
         )
 
 
-def _shortened(names: Sequence[str], separator: str = ", ", most: int = MOST_NAMED) -> str:
+def _shortened(names: Sequence[str], most: int = MOST_NAMED) -> str:
     """Return the first names, and how many more there are."""
     more = [f"and {len(names) - most} more"] if len(names) > most else []
-    return separator.join([*names[:most], *more])
+    return ", ".join([*names[:most], *more])
 
 
 class _Matcher:
