@@ -9,7 +9,7 @@ RESULTS ?= results
 CORES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slurm oracles faults fuzz clean-room bench progress lint typecheck unit lock clean
+.PHONY: help env demo sheet test test-slurm oracles faults fuzz clean-room bench progress lint typecheck unit lock clean
 
 help: ## Show the commands
 	@echo 'PostTx: post-treatment glioma segmentation. Commands:'
@@ -63,6 +63,9 @@ bench: $(READY) .venv-oracles/.locked ## Time the stages against their peers; DE
 	@test -x .venv-oracles/bin/python || $(PYTHON) -m venv .venv-oracles
 	@.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check -r tests/oracles/requirements.txt
 	@touch $@
+
+sheet: $(READY) ## Propose a sheet from any folder, to be checked: DATA=<folder> OUT=cases.tsv
+	@$(BIN)/python workflow/scripts/propose_sheet.py "$(DATA)" "$(or $(OUT),cases.tsv)"
 
 lint: $(READY) ## Check style: ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check .

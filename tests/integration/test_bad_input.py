@@ -258,6 +258,14 @@ def cohort_of(root: Path, *names: str, use: str = "test", columns=IMAGE_COLUMNS)
     return lambda: list_cases("c", {"path": str(root), "use": use}, 4, root)
 
 
+def other_names(root: Path, *names: str) -> Callable[[], object]:
+    for name in names:
+        path = root / name.format(ONE, ONE)
+        path.parent.mkdir(parents=True)
+        path.touch()
+    return lambda: list_cases("c", {"path": str(root), "use": "test"}, 4, root)
+
+
 ONE, TWO = "BraTS-GLI-00001-100", "BraTS-GLI-00002-100"
 # Refused while the cases are listed, before any work starts: code, and what to list.
 REFUSED: dict[str, tuple[str, Callable[[Path], Callable[[], object]]]] = {
@@ -276,6 +284,13 @@ REFUSED: dict[str, tuple[str, Callable[[Path], Callable[[], object]]]] = {
         lambda root: lambda: list_cases("c", {"path": "no", "use": "test"}, 4, root),
     ),
     "cohort without cases": ("COH003", lambda root: cohort_of(root)),
+    "images under names of no layout": ("COH013", lambda root: other_names(root, "{}/{}-t1post.nii.gz")),
+    "two layouts in one folder": (
+        "COH018",
+        lambda root: other_names(root, "a/BraTS2021_00001_t1.nii.gz", "b/UCSF-PDGM-0004_T1.nii"),
+    ),
+    "channels without names": ("COH018", lambda root: other_names(root, "imagesTr/{}_0000.nii.gz")),
+    "ids that tell no patient": ("COH001", lambda root: other_names(root, "x/glioma_7_t1.nii.gz")),
     "sheet with an unknown column": ("COH004", lambda root: sheet(root / "c.csv", "case,flair\nx,y\n")),
     "timepoint that is no number": ("COH004", lambda root: sheet(root / "c.csv", f"case,timepoint\n{ONE},first\n")),
     "sheet that names no file": ("FIL001", lambda root: sheet(root / "c.csv", f"case,t1n\n{ONE},nowhere.nii.gz\n")),

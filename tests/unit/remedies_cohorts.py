@@ -4,8 +4,10 @@ import pandas as pd
 from remedy_table import audited, codes, files_of, refused, registry
 
 from posttx.auditing.cohort_audit import shared_patients, timepoint_gaps
-from posttx.cases import MODALITIES, Case, Listing, list_cases
+from posttx.cases import MODALITIES, Case, Listing, find_cases, list_cases, listing_notes, usable_cases
+from posttx.errors import PostTxError
 from posttx.exclusions import rating_notes, read_ratings
+from propose_sheet import write_proposal
 
 REMEDIES, remedy = registry()
 ONE, TWO = "BraTS-GLI-00001-100", "BraTS-GLI-00002-100"
@@ -154,3 +156,120 @@ def _(folder):
 def _(folder):
     yield notes(folder, f"b\t{ONE}\texclude\t\n")
     yield notes(folder, "")
+
+
+def noted(root, **settings):
+    """Return the codes of what is told of a cohort's folder or sheet, and of what it is refused for."""
+    settings = {"path": str(root), "use": "test"} | settings
+    if "sheet" in settings:
+        del settings["path"]
+    try:
+        listing = find_cases("c", settings, 4, root)
+    except PostTxError as error:
+        return {error.code}
+    told = {note["code"] for note in listing_notes({"c": listing})}
+    return told | refused(usable_cases, listing, "c", settings)
+
+
+def proposed(root):
+    """Write the sheet that `make sheet` proposes and return its path as a setting."""
+    write_proposal(root, root.parent / "cases.tsv")
+    return {"sheet": str(root.parent / "cases.tsv")}
+
+
+@remedy("COH012", "Nothing")
+def _(folder):
+    root = cohort_of(folder / "c", ONE)
+    yield noted(root)
+    yield noted(root)
+
+
+@remedy("COH013", "Rename the files")
+def _(folder):
+    root = cohort_of(folder / "c", ONE, columns=MODALITIES[:3])
+    (root / ONE / f"{ONE}-t2f_reg.nii.gz").touch()
+    yield noted(root)
+    (root / ONE / f"{ONE}-t2f_reg.nii.gz").rename(root / ONE / f"{ONE}-t2f.nii.gz")
+    yield noted(root)
+
+
+@remedy("COH013", "set `layout`")
+def _(folder):
+    root = cohort_of(folder / "c", ONE, columns=("t1", "t1ce", "t2", "flair"))
+    yield noted(root, layout="brats2023")
+    yield noted(root, layout="brats2021")
+
+
+@remedy("COH013", "describe the cohort by a sheet (`make sheet`)")
+def _(folder):
+    (folder / "c").mkdir()
+    for name in ("t1pre", "t1post", "t2", "flair"):
+        (folder / "c" / f"p1 {name}.nii.gz").touch()
+    yield noted(folder / "c")
+    yield noted(folder / "c", **proposed(folder / "c"))
+
+
+@remedy("COH014", "Nothing")
+def _(folder):
+    root = cohort_of(folder / "c", ONE)
+    (root / "__MACOSX").mkdir()
+    yield noted(root)
+    yield noted(root)
+
+
+def too_deep(folder):
+    cohort_of(folder / "c" / "a" / "b" / "c" / "d" / "e" / "f", ONE)
+    return cohort_of(folder / "c", TWO)
+
+
+@remedy("COH015", "Set `path` closer to the cases")
+def _(folder):
+    root = too_deep(folder)
+    yield noted(root)
+    yield noted(root / "a" / "b")
+
+
+@remedy("COH015", "describe the cohort by a sheet")
+def _(folder):
+    root = too_deep(folder)
+    yield noted(root)
+    yield noted(root, **proposed(root / "a"))
+
+
+@remedy("COH016", "Give a sheet with `case`, `patient`, `timepoint`")
+def _(folder):
+    root, sheet = folder, folder / "people.tsv"
+    sheet.write_text("case\ttimepoint\nglioma_7\t1\n")
+    yield noted(root, sheet=str(sheet))
+    sheet.write_text("case\tpatient\ttimepoint\nglioma_7\tp7\t1\n")
+    yield noted(root, sheet=str(sheet))
+
+
+@remedy("COH017", "Nothing")
+def _(folder):
+    (folder / "people.tsv").write_text("case\tpatient\tsite\nglioma_7\tp7\tA\n")
+    yield noted(folder, sheet=str(folder / "people.tsv"))
+    yield noted(folder, sheet=str(folder / "people.tsv"))
+
+
+def two_layouts(folder):
+    old = cohort_of(folder / "c", "BraTS2021_00001", columns=())
+    for name in ("t1", "t1ce", "t2", "flair"):
+        (old / "BraTS2021_00001" / f"BraTS2021_00001_{name}.nii.gz").touch()
+    for name in ("T1", "T1c", "T2", "FLAIR"):
+        (old / f"UCSF-PDGM-0004_{name}.nii.gz").touch()
+    return old
+
+
+@remedy("COH018", "Set `layout`")
+def _(folder):
+    root = two_layouts(folder)
+    yield noted(root)
+    yield noted(root, layout="ucsf_pdgm")
+
+
+@remedy("COH018", "describe the cohort by a sheet (`make sheet`)")
+def _(folder):
+    root = two_layouts(folder)
+    yield noted(root)
+    yield noted(root, **proposed(root))

@@ -5,8 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posttx.cases import IMAGE_COLUMNS, MODALITIES, check_case_id, list_cases, phantom_ids, split_brats_id
+from posttx.cases import (
+    IMAGE_COLUMNS,
+    MODALITIES,
+    check_case_id,
+    find_cases,
+    list_cases,
+    listing_notes,
+    phantom_ids,
+    split_brats_id,
+)
 from posttx.errors import PostTxError
+from posttx.sheets import sheet_facts
 
 ONE, TWO = "BraTS-GLI-00005-100", "BraTS-GLI-00005-101"
 
@@ -82,7 +92,7 @@ def test_links_are_followed_and_broken_ones_told(tmp_path):
 def test_a_loop_of_links_ends(tmp_path):
     make(tmp_path / "data" / ONE)
     (tmp_path / "data" / "again").symlink_to(tmp_path / "data")
-    assert "stands twice" in str(refusal(listed, tmp_path / "data"))
+    assert [case.case for case in listed(tmp_path / "data")] == [ONE]
 
 
 def test_all_problems_of_a_cohort_are_told_at_once(tmp_path):
@@ -169,6 +179,48 @@ def test_sheets_that_are_none(tmp_path, content):
     error = refusal(list_cases, "c", {"sheet": str(path), "use": "test"}, 4, tmp_path)
     assert error.code == "COH004"
     assert error.remedy
+
+
+FACTS = "case;patient;timepoint;Site;scanner\none;p1;20190312;Mo;Skyra\n;;;;\n\ntwo;p1;20190512143000;;\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_spreadsheets_sheet_is_read_and_its_further_columns_are_kept_as_facts(tmp_path, encoding):
+    path = tmp_path / "c.csv"
+    path.write_bytes(FACTS.replace("\n", "\r\n").encode(encoding))
+    listing = find_cases("c", {"sheet": str(path), "use": "test"}, 4, tmp_path)
+    assert [(case.case, case.patient, case.timepoint) for case in listing.cases] == [
+        ("one", "p1", 20190312),
+        ("two", "p1", 20190512143000),
+    ]
+    assert listing.people_only
+    assert listing_notes({"c": listing}) == [
+        {"cohort": "c", "code": "COH017", "message": "columns of the sheet kept as facts: Site, scanner"}
+    ]
+    assert sheet_facts(path) == {"one": {"Site": "Mo", "scanner": "Skyra"}, "two": {"Site": "", "scanner": ""}}
+
+
+OTHERS = {"flair": "t2f", "T1ce": "t1c", "T2": "t2w", "t1-gd": "t1c", "mask": "seg", "time_point": "timepoint"}
+
+
+@pytest.mark.parametrize(("column", "likely"), [*OTHERS.items(), ("Patients", "patient")])
+def test_a_column_that_looks_like_one_of_ours_is_refused_with_its_name(tmp_path, column, likely):
+    error = refusal(sheet, tmp_path, f"case,{column}\none,x\n", "c.csv")
+    assert error.code == "COH004"
+    assert f"{column!r} looks like {likely}" in str(error)
+
+
+def test_names_of_columns_may_be_in_upper_case_and_empty_cells_at_the_end_are_none(tmp_path):
+    make(tmp_path, case="b", columns=["seg"])
+    cases = sheet(tmp_path, f"Case,SEG,,\n{ONE},b-seg.nii.gz,,,\n,,,,\n", "c.csv")
+    assert list(cases[0].files) == ["seg"]
+
+
+def test_cases_without_patients_are_told(tmp_path):
+    make(tmp_path, case="b", columns=["seg"])
+    (tmp_path / "c.csv").write_text("case,seg\none,b-seg.nii.gz\n")
+    (note,) = listing_notes({"c": find_cases("c", {"sheet": str(tmp_path / "c.csv"), "use": "test"}, 4, tmp_path)})
+    assert note["code"] == "COH016"
 
 
 HOSTILE = [

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from import_counts import import_counts
+from posttx.cases import find_cases, people_of, usable_cases
 from posttx.errors import CasesFailedError, PostTxError
+from posttx.schemas import CASE_METRICS, FINDINGS, read_table
 from posttx.scoring.counts import case_of, labels_of_key, rows_from_counts
 
 REGIONS = {"NETC": [1], "SNFH": [2], "TC": [1, 2]}
@@ -101,13 +103,13 @@ def test_a_file_that_counts_no_label_is_refused(tmp_path, metrics):
     assert "all labels are missing" in failure.problem
 
 
-def test_a_case_that_stands_twice_or_lacks_labels_or_a_brats_id_is_named_and_the_others_are_tried(tmp_path):
+def test_a_case_that_stands_twice_or_lacks_labels_or_has_no_id_is_named_and_the_others_are_tried(tmp_path):
     path = written(
         tmp_path / "s.json",
         entry(),
         entry(),
         entry("BraTS-GLI-00006-100", **{"1": counts()}),
-        entry("nonsense"),
+        entry("no sense"),
     )
     rows, failures = rows_from_counts(path, REGIONS)
     assert not rows
@@ -119,6 +121,82 @@ def test_people_come_from_the_cohort_where_there_is_one(tmp_path):
     path = written(tmp_path / "s.json", entry("scan7"))
     assert rows_from_counts(path, REGIONS, people={"scan7": ("p", 3)})[0]["scan7"][0]["timepoint"] == 3
     assert only_failure(path, people={"scan8": ("p", 3)}).code == "CNT004"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_encodings_that_editors_write_are_read(tmp_path, encoding):
+    path = written(tmp_path / "s.json", entry())
+    text = path.read_text()
+    path.write_bytes(("\ufeff" + text if encoding == "utf-16-be" else text).encode(encoding))
+    assert list(rows_from_counts(path, REGIONS)[0]) == ["BraTS-GLI-00005-100"]
+
+
+def test_cases_with_ids_of_ones_own_count_as_patients_and_the_audit_says_so(tmp_path):
+    path = written(tmp_path / "s.json", entry("glioma_001"), entry("glioma_002_pp"), entry())
+    rows, failures = rows_from_counts(path, REGIONS)
+    assert not failures
+    assert {(case, rows[case][0]["patient"], rows[case][0]["timepoint"]) for case in rows} == {
+        ("glioma_001", "glioma_001", 0),
+        ("glioma_002", "glioma_002", 0),
+        ("BraTS-GLI-00005-100", "BraTS-GLI-00005", 100),
+    }
+    outputs = outputs_in(tmp_path / "out")
+    import_counts(path, None, outputs, "c", "m", REGIONS, 4)
+    (finding,) = read_table(outputs["findings"], FINDINGS).to_dict("records")
+    assert (finding["code"], finding["severity"]) == ("COH016", "warning")
+    assert "each of 2 cases counts as one" in finding["message"]
+
+
+@pytest.mark.parametrize("name", ["scan7", "scan7_pp", "x-scan7"])
+def test_a_sheet_without_files_says_whose_the_counts_are(tmp_path, name):
+    sheet = tmp_path / "people.tsv"
+    sheet.write_text("case\tpatient\ttimepoint\tsite\nscan7\tp\t20190312\tA\n")
+    listing = find_cases("c", {"sheet": str(sheet), "use": "test"}, 4, tmp_path)
+    assert listing.people_only
+    people = people_of(usable_cases(listing, "c", {"sheet": str(sheet), "use": "test"}))
+    path = written(tmp_path / "s.json", entry(name))
+    outputs = outputs_in(tmp_path / "out")
+    import_counts(path, None, outputs, "c", "m", REGIONS, 4, people=people)
+    table = read_table(outputs["metrics"], CASE_METRICS)
+    assert table[["case", "patient", "timepoint"]].drop_duplicates().to_numpy().tolist() == [["scan7", "p", 20190312]]
+    assert len(read_table(outputs["findings"], FINDINGS)) == 0
+    assert only_failure(path, people={"scan8": ("p", 3)}).code == "CNT004"
+
+
+def v1_entry(case="BraTS-GLI-00005-100", **labels):
+    totals = {"Accuracy": 0.9, "Dice": 0.8, "Total Positives Reference": 100, "Total Positives Test": 90}
+    return {
+        "reference": f"/r/{case}.nii.gz",
+        "test": f"/t/{case}.nii.gz",
+        "0": totals,
+        "1": totals,
+        "2": totals,
+    } | labels
+
+
+def as_v1(path, *entries):
+    path.write_text(json.dumps({"name": "", "results": {"all": list(entries), "mean": {}}}))
+    return path
+
+
+def test_the_summary_of_nnunet_1_is_read(tmp_path):
+    absent = {"Dice": float("nan"), "Total Positives Reference": 0, "Total Positives Test": 0}
+    rows, failures = rows_from_counts(as_v1(tmp_path / "s.json", v1_entry(**{"2": absent})), REGIONS)
+    assert not failures
+    one, two = rows["BraTS-GLI-00005-100"]
+    assert (one["tp"], one["fp"], one["fn"], one["n_ref"], one["n_pred"], one["tn"]) == (76, 14, 24, 100, 90, None)
+    assert one["dice"] == pytest.approx(0.8)
+    assert (two["tp"], two["fp"], two["fn"]) == (0, 0, 0)
+    assert math.isnan(two["dice"])
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"Dice": 0.8}, {"Dice": 0.801, "Total Positives Reference": 100, "Total Positives Test": 90},
+     {"Dice": 1.2, "Total Positives Reference": 100, "Total Positives Test": 90}],
+)  # fmt: skip
+def test_totals_of_nnunet_1_that_give_no_counts_are_refused(tmp_path, spoilt):
+    assert only_failure(as_v1(tmp_path / "s.json", v1_entry(**{"2": spoilt}))).code == "CNT006"
 
 
 @pytest.mark.parametrize("text", ["{}", "[", '{"metric_per_case": []}', "[]"])

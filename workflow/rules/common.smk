@@ -20,7 +20,7 @@ SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from posttx import configuration, versions
-from posttx.cases import find_cases, usable_cases
+from posttx.cases import find_cases, listing_notes, people_of, usable_cases
 from posttx.code_digest import digest_of_code
 from posttx.config_paths import check_paths, check_previous
 from posttx.dates import check_dates
@@ -45,7 +45,7 @@ os.environ.update(configuration.environment(workflow.basedir))
 
 
 def configured():
-    """Complete and check the configuration in place; return label scheme, cases by cohort, and notes on their ratings."""
+    """Complete and check the configuration in place; return label scheme, cases and people by cohort, and notes on both."""
     shipped = Path(workflow.basedir) / "config"
     given = dict(config)
     config.update(configuration.complete(given, configuration.read_yaml(shipped / "config.yaml")))
@@ -65,20 +65,23 @@ def configured():
         found = {cohort: find_cases(cohort, cohorts[cohort], config["shards"], PHANTOMS) for cohort in cohorts}
         ratings = read_ratings(config["exclude"]) if config["exclude"] else []
         kept = without_excluded(found, ratings)
-        cases = {cohort: usable_cases(kept[cohort], cohort, cohorts[cohort]) for cohort in cohorts}
+        listed = {cohort: usable_cases(kept[cohort], cohort, cohorts[cohort]) for cohort in cohorts}
+        people = {cohort: people_of(listed[cohort]) for cohort in cohorts if kept[cohort].people_only}
+        cases = {cohort: [] if cohort in people else listed[cohort] for cohort in cohorts}
         configuration.drop_unfit_default(config, given, cases)
+        configuration.check_people(config, people)
         check_path_names(
-            (case.case, path) for listed in cases.values() for case in listed for path in case.files.values()
+            (case.case, path) for members in cases.values() for case in members for path in case.files.values()
         )
         configuration.check_patients(config, cases)
         configuration.check_pictured(config, cases)
         configuration.check_primary(config, scheme.scoring())
     except PostTxError as error:
         raise WorkflowError(told(error))
-    return scheme, cases, rating_notes(found, ratings)
+    return scheme, cases, people, [*listing_notes(found), *rating_notes(found, ratings)]
 
 
-SCHEME, CASES, NOTES = configured()
+SCHEME, CASES, PEOPLE, NOTES = configured()
 DATASET = configuration.dataset_folder(config)
 TRAINED = configuration.trained_models(config)
 IMAGE_COHORTS = [cohort for cohort, cases in CASES.items() if cases]

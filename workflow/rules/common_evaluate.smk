@@ -115,6 +115,11 @@ def counts_settings():
     }
 
 
+def people_known(wildcards):
+    """Return the people that a cohort's sheet without files names; None where there is no such sheet."""
+    return PEOPLE.get(wildcards.cohort)
+
+
 def all_metrics():
     """Return the gathered scores of all models on all cohorts."""
     return [f"<results>/metrics/{cohort}/{model}.parquet" for cohort in CASES for model in models_of(cohort)]

@@ -89,6 +89,7 @@ rule import_counts:
     params:
         settings=counts_settings(),
         date=counts_date,
+        people=people_known,
         code=code_of("import_counts.py"),
     message:
         "Importing the counts of {wildcards.model} on {wildcards.cohort}."

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from posttx.auditing.findings import Finding, findings_table
+from posttx.case_ids import BRATS_ID, patients_unknown
 from posttx.errors import CasesFailedError
 from posttx.files import digest_of, flush, sha256_of
 from posttx.logs import configure_logging
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def people_of(cohort_table: str | Path | None) -> dict[str, tuple[str, int]] | None:
+def people_in(cohort_table: str | Path | None) -> dict[str, tuple[str, int]] | None:
     """Return case -> (patient, timepoint) of a cohort that has cases of its own, else None."""
     if not cohort_table:
         return None
@@ -38,13 +40,16 @@ def import_counts(
     regions: Mapping[str, Sequence[int]],
     shards: int,
     voxel_mm3: float = 1.0,
+    people: Mapping[str, tuple[str, int]] | None = None,
 ) -> None:
     """Write metrics (all cases, and one file per case beside it), and lesions and confusion with no rows.
 
-    Counts know no lesions and no confusions: those tables are there so that what follows need not ask. Where entries of
-    the file are refused, the other cases get their files, and one error names all that were refused.
+    ``people`` are those of a cohort's sheet without files: case -> (patient, timepoint). Counts know no lesions and no
+    confusions: those tables are there so that what follows need not ask. Where entries of the file are refused, the
+    other cases get their files, and one error names all that were refused.
     """
-    by_case, failures = rows_from_counts(counts, regions, voxel_mm3, people_of(cohort_table))
+    people = people or people_in(cohort_table)
+    by_case, failures = rows_from_counts(counts, regions, voxel_mm3, people)
     who = {"cohort": cohort, "model": model}
     metadata = {
         "scheme": "counts",
@@ -66,7 +71,11 @@ def import_counts(
     flush(written)
     table = pd.DataFrame([{**who, **row} for case in sorted(by_case) for row in by_case[case]])
     write_table(table.reindex(columns=list(CASE_METRICS.columns)), CASE_METRICS, outputs["metrics"], **metadata)
-    for name, schema in (("lesions", LESIONS), ("confusion", CONFUSION), ("findings", FINDINGS)):
+    alone = [case for case in sorted(by_case) if people is None and not BRATS_ID.fullmatch(case)]
+    told = [patients_unknown(alone)] if alone else []
+    found = [Finding(code, cohort, f"model {model}: {text}") for code, text in told]
+    write_table(findings_table(found), FINDINGS, outputs["findings"], **metadata)
+    for name, schema in (("lesions", LESIONS), ("confusion", CONFUSION)):
         write_table(pd.DataFrame(columns=list(schema.columns)), schema, outputs[name], **metadata)
     logger.info("%d cases, %d rows from %s", len(by_case), len(table), counts)
 
@@ -80,4 +89,5 @@ if __name__ == "__main__":
         snakemake.wildcards.cohort,
         snakemake.wildcards.model,
         **snakemake.params.settings,
+        people=snakemake.params.people,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from posttx.errors import PostTxError
@@ -25,11 +26,34 @@ Row = tuple[str, str, int, dict[str, str]]
 
 @dataclass(frozen=True)
 class Problem:
-    """One reason why a cohort cannot be used; ``code`` is a finding code, ``case`` the case it is about, if one."""
+    """One reason why a cohort cannot be used; ``code`` is a finding code, ``case`` the case it is about, if one.
+
+    ``remedy`` is what to do where that is not the usual.
+    """
 
     code: str
     text: str
     case: str = ""
+    remedy: str = ""
+
+
+@dataclass
+class Reading:
+    """The rows of a folder or sheet, what is wrong with others, and (code, message) of what the audit tells of it.
+
+    ``others`` are volumes that are of no case; ``people_only``: a sheet that names no file at all.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    people_only: bool = False
+
+
+def patients_unknown(cases: Sequence[str]) -> tuple[str, str]:
+    """Return what is told of cases whose ids tell no patient."""
+    return "COH016", f"the ids tell no patients: each of {len(cases)} cases counts as one, such as {cases[0]}"
 
 
 def check_case_id(case: str, source: str | Path = "") -> str:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from posttx.case_ids import BRATS_ID, IMAGE_COLUMNS, MODALITIES, Problem, Row, check_case_id, split_brats_id
+from posttx.case_ids import BRATS_ID, IMAGE_COLUMNS, MODALITIES, Problem, Reading, Row, check_case_id, split_brats_id
 from posttx.errors import PostTxError
-from posttx.files import is_folder, is_there
+from posttx.file_names import shortened
+from posttx.folders import DEPTH, read_folder
 from posttx.shards import shard_of
 from posttx.sheets import read_sheet
 
-SUFFIXES = (".nii.gz", ".nii")
-# what follows the id in the name of a case's file -> modality
-IMAGE_ENDS = {f"-{column}{suffix}": column for column in IMAGE_COLUMNS for suffix in SUFFIXES}
-FOLDER_DEPTH = 3
+REMEDY = "Correct these cases, take them out, or name them in the file of `exclude`"
+# Not `exclude`: it knows cases by their ids, and would leave out both.
+TWICE = "Move one folder of a doubled case out of the cohort's, or give it and its files another id"
 __all__ = [
     "BRATS_ID", "IMAGE_COLUMNS", "MODALITIES", "Case", "Listing", "check_case_id", "find_cases", "list_cases",
-    "phantom_ids", "split_brats_id", "usable_cases",
+    "listing_notes", "people_of", "phantom_ids", "split_brats_id", "usable_cases",
 ]  # fmt: skip
 
 
@@ -40,16 +39,24 @@ class Case:
 
 @dataclass(frozen=True)
 class Listing:
-    """What was found of a cohort before anybody judged it: its cases, and what is wrong with their files or ids."""
+    """What was found of a cohort before anybody judged it: its cases, and what is wrong with their files or ids.
+
+    ``notes`` are (code, message) of what the audit tells of it; ``others`` the volumes that are of no case;
+    ``people_only``: a sheet of ids, patients and timepoints without files, for counts.
+    """
 
     cases: list[Case]
     problems: list[Problem]
+    notes: Sequence[tuple[str, str]] = ()
+    others: Sequence[str] = ()
+    people_only: bool = False
 
     def without(self, excluded: Collection[str]) -> Listing:
         """Return the listing without some cases and without what is wrong with them."""
-        return Listing(
-            [case for case in self.cases if case.case not in excluded],
-            [problem for problem in self.problems if problem.case not in excluded],
+        return replace(
+            self,
+            cases=[case for case in self.cases if case.case not in excluded],
+            problems=[problem for problem in self.problems if problem.case not in excluded],
         )
 
 
@@ -66,56 +73,80 @@ def find_cases(cohort: str, settings: Mapping[str, Any], shards: int, phantoms: 
     gives an empty listing. No file is opened but the sheet.
     """
     labelled = settings["use"] != "predict"
-    problems: list[Problem] = []
-    rows: Iterable[Row] = ()
+    reading = Reading()
     if "path" in settings:
-        rows = list(_brats_folder(Path(settings["path"]), problems))
+        reading = read_folder(Path(settings["path"]), settings.get("layout", "auto"))
     elif "sheet" in settings:
-        rows = read_sheet(Path(settings["sheet"]), problems)
+        reading = read_sheet(Path(settings["sheet"]))
     elif "phantom" in settings:
-        rows = _phantom(Path(phantoms) / cohort, settings["phantom"], labelled)
-    cases = [Case(case, patient, time, cohort, shard_of(patient, shards), files) for case, patient, time, files in rows]
-    return Listing(cases, problems)
+        reading.rows = list(_phantom(Path(phantoms) / cohort, settings["phantom"], labelled))
+    cases = [
+        Case(case, patient, time, cohort, shard_of(patient, shards), files)
+        for case, patient, time, files in reading.rows
+    ]
+    return Listing(cases, reading.problems, reading.notes, reading.others, reading.people_only)
+
+
+def listing_notes(listings: Mapping[str, Listing]) -> list[dict[str, str]]:
+    """Return what the audit tells of how cohorts were listed, as keywords of findings: layout, what was passed over."""
+    return [
+        {"cohort": cohort, "code": code, "message": text}
+        for cohort, listing in listings.items()
+        for code, text in listing.notes
+    ]
+
+
+def people_of(cases: Iterable[Case]) -> dict[str, tuple[str, int]]:
+    """Return case -> (patient, timepoint)."""
+    return {case.case: (case.patient, case.timepoint) for case in cases}
 
 
 def usable_cases(listing: Listing, cohort: str, settings: Mapping[str, Any]) -> list[Case]:
     """Return the cases of a listing, sorted by id, or raise one error with everything that is wrong with them."""
     cases = listing.cases
-    problems = [*listing.problems, *_incomplete(cases, settings)]
+    problems = [*listing.problems, *_incomplete(listing, settings)]
     if problems:
+        remedies = dict.fromkeys(problem.remedy or REMEDY for problem in problems)
         raise PostTxError(
             f"cohort {cohort!r} cannot be used",
             lines=[problem.text for problem in problems],
-            remedy="Correct these cases, take them out, or name them in the file of `exclude`",
+            remedy=". ".join(remedies),
             file=_source(settings),
             code=problems[0].code,
         )
     if not cases and any(source in settings for source in ("path", "sheet", "phantom")):
         raise PostTxError(
-            f"cohort {cohort!r} has no cases",
-            remedy="Give the folder that holds one folder per case, <id>/<id>-t1n.nii.gz and so on, or a sheet",
+            f"cohort {cohort!r} has no cases" + "".join(f"; {text}" for _, text in listing.notes),
+            remedy="Give the folder that holds one folder per case, <id>/<id>-t1n.nii.gz and so on, at most "
+            f"{DEPTH} levels deep, or a sheet",
             file=_source(settings),
             code="COH003",
         )
     return sorted(cases, key=lambda case: case.case)
 
 
-def _incomplete(cases: Iterable[Case], settings: Mapping[str, Any]) -> list[Problem]:
+def _incomplete(listing: Listing, settings: Mapping[str, Any]) -> list[Problem]:
     """Return what is missing for the cohort's use, and the ids that stand twice."""
     problems, places = [], defaultdict(list)
-    for case in cases:
+    needed = () if listing.people_only else MODALITIES
+    nobodys = defaultdict(list)
+    for path in listing.others:
+        nobodys[str(Path(path).parent)].append(Path(path).name)
+    for case in listing.cases:
         anchor = _anchor(case.files, settings)
         places[case.case].append(anchor)
-        missing = [name for name in MODALITIES if name not in case.files]
+        missing = [name for name in needed if name not in case.files]
         # A cohort of references alone is enough to score somebody's predictions.
         if missing and not (len(missing) == len(MODALITIES) and "seg" in case.files and settings["use"] == "test"):
-            problems.append(Problem("COH002", f"case {case.case} has no {', '.join(missing)} (looked in {anchor})"))
+            there = f"; also there: {shortened(nobodys[anchor])}" if anchor in nobodys else ""
+            text = f"case {case.case} has no {', '.join(missing)} (looked in {anchor}{there})"
+            problems.append(Problem("COH002", text))
         if "seg" not in case.files and settings["use"] == "train":
             text = f"case {case.case} has no reference (seg), which a cohort with `use: train` needs"
             problems.append(Problem("COH002", text))
     for name, anchors in places.items():
         if len(anchors) > 1:
-            problems.append(Problem("COH002", f"case {name} stands twice: {', '.join(anchors)}"))
+            problems.append(Problem("COH002", f"case {name} stands twice: {', '.join(anchors)}", remedy=TWICE))
     return problems
 
 
@@ -136,61 +167,6 @@ def phantom_ids(count: int, seed: int) -> list[tuple[str, str, int]]:
             timepoint += draw.choices((1, 2), (9, 1))[0]
         patient += 1
     return ids[:count]
-
-
-def _brats_folder(root: Path, problems: list[Problem]) -> Iterator[Row]:
-    if not is_folder(root):
-        raise PostTxError("the cohort's folder does not exist", remedy="Set `path` to it", file=root, code="COH003")
-    try:
-        for case, folder, entries in _leaf_folders(str(root), FOLDER_DEPTH):
-            try:
-                patient, timepoint = split_brats_id(case, folder)
-            except PostTxError as error:
-                problems.append(Problem(error.code, str(error), case))
-                continue
-            yield case, patient, timepoint, _case_files(case, folder, entries, problems)
-    except OSError as error:
-        raise PostTxError(
-            f"a folder cannot be listed: {error}", remedy="Check its permissions", file=root, code="COH003"
-        ) from error
-
-
-def _case_files(case: str, folder: str, entries: Iterable[os.DirEntry[str]], problems: list[Problem]) -> dict[str, str]:
-    """Return modality -> path of the files that belong to the case; links are followed, broken ones are a problem."""
-    files: dict[str, str] = {}
-    for entry in entries:
-        column = IMAGE_ENDS.get(entry.name[len(case) :]) if entry.name.startswith(case) else None
-        if column is None:
-            continue
-        # Only a link costs a look at its target: planning 1,621 cases must not touch 8,105 files.
-        if entry.is_symlink() and not is_there(entry.path):
-            problems.append(Problem("FIL001", f"{entry.path} is a link to nothing", case))
-        elif column in files:
-            text = f"case {case} has {column} twice: {Path(files[column]).name} and {entry.name} in {folder}"
-            problems.append(Problem("COH002", text, case))
-        files[column] = f"{folder}/{entry.name}"
-    return files
-
-
-def _leaf_folders(root: str, depth: int) -> Iterator[tuple[str, str, list[os.DirEntry[str]]]]:
-    """Yield name and path of every folder that holds images, or is named like a case, with entries named like images.
-
-    ``depth`` levels are searched, which also ends a loop of links. Paths are text: thousands of ``Path`` take more time
-    than the listing.
-    """
-    with os.scandir(root) as entries:
-        folders = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    for folder in folders:
-        if not folder.is_dir():
-            continue
-        with os.scandir(folder.path) as inner:
-            images = sorted((one for one in inner if one.name.endswith(SUFFIXES)), key=lambda one: one.name)
-        images = [one for one in images if not one.name.startswith(".")]
-        path = folder.path.removeprefix("./")
-        if images or BRATS_ID.fullmatch(folder.name):
-            yield folder.name, path, images
-        elif depth > 1:
-            yield from _leaf_folders(path, depth - 1)
 
 
 def _phantom(root: Path, settings: Mapping[str, Any], labelled: bool) -> Iterator[Row]:

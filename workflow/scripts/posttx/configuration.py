@@ -241,6 +241,20 @@ def check_primary(config: Mapping[str, Any], regions: Iterable[str]) -> None:
         )
 
 
+def check_people(config: Mapping[str, Any], people: Iterable[str]) -> None:
+    """Raise an error where a cohort whose sheet names no file (one of ``people``) has models that need files."""
+    for cohort in people:
+        others = [model for model in models_on(config, cohort) if "counts" not in config["models"][model]]
+        if others or config["cohorts"][cohort]["use"] != "test":
+            needs = f"models {', '.join(others)} need" if others else f"`use: {config['cohorts'][cohort]['use']}` needs"
+            raise PostTxError(
+                f"cohort {cohort!r}: its sheet names no file, which is enough for counts of a test cohort alone, but "
+                f"{needs} scans or references",
+                remedy="Add the columns t1n, t1c, t2w, t2f, seg to the sheet, or give the counts a cohort of their own",
+                code="COH004",
+            )
+
+
 def check_pictured(config: Mapping[str, Any], cases: Mapping[str, Sequence[Case]]) -> None:
     """Raise an error where ``report.cases`` names a case that no cohort has."""
     known = {case.case for members in cases.values() for case in members} | {EVERY_CASE}

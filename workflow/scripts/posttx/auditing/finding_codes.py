@@ -127,6 +127,45 @@ CODES: dict[str, Code] = {
         "the file that `exclude` names rates a case that no cohort has",
         "Correct cohort and case, or take the line out",
     ),
+    "COH012": Code(
+        "info", "layout of a cohort", "by which names the files of the cohort's folder were read", "Nothing"
+    ),
+    "COH013": Code(
+        "warning",
+        "files of no expected name",
+        "NIfTI files in the cohort's folder were passed over; where not one image was found, the cohort is refused",
+        "Rename the files, set `layout`, or describe the cohort by a sheet (`make sheet`)",
+    ),
+    "COH014": Code(
+        "info",
+        "clutter skipped",
+        "files of file systems and programs (`__MACOSX`, `._*`, `@eaDir`) and hidden names are no part of a cohort",
+        "Nothing",
+    ),
+    "COH015": Code(
+        "warning",
+        "folders not searched",
+        "folders lie too deep, or are links that lead back to a folder above them",
+        "Set `path` closer to the cases, or describe the cohort by a sheet",
+    ),
+    "COH016": Code(
+        "warning",
+        "patients not known",
+        "ids tell no patient: each case counts as one, and intervals are too narrow where patients have several scans",
+        "Give a sheet with `case`, `patient`, `timepoint`",
+    ),
+    "COH017": Code(
+        "info",
+        "columns kept as facts",
+        "columns of the sheet that are neither ids nor files",
+        "Nothing",
+    ),
+    "COH018": Code(
+        "error",
+        "layout not certain",
+        "the folder's files can be read in two ways, or nnU-Net's channels have no names",
+        "Set `layout`, or describe the cohort by a sheet (`make sheet`)",
+    ),
     "DUP001": Code(
         "error",
         "two modalities are the same image",

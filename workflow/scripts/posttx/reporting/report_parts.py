@@ -17,6 +17,7 @@ from PIL import Image
 from posttx.analysis.conclusions import conclusions
 from posttx.analysis.judgements import Outcome
 from posttx.analysis.wording import Sentence, sentences
+from posttx.auditing.findings import findings_table
 from posttx.errors import PostTxError
 from posttx.files import read_json, read_parquet
 from posttx.measures import CONTRACT, measure_of
@@ -42,9 +43,12 @@ def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) 
     """Return the sections about the data alone: snapshot, audit, class balance, their figures."""
     cohorts = {name: _cohort(results, name, settings) for name in settings["config"]["cohorts"]}
     data: dict[str, Any] = {"snapshot": data_views.snapshot(cohorts), "audited": any(settings["cohorts"].values())}
-    if data["audited"]:
-        tables = {name: cohort["table"] for name, cohort in cohorts.items()}
-        findings = public_findings(_findings(results, settings), tables)
+    tables = {name: cohort["table"] for name, cohort in cohorts.items()}
+    findings = public_findings(_findings(results, settings), tables)
+    if not data["audited"]:
+        # Of counts alone: there is no table of the audit to show and link.
+        data["told"] = [f"{row.severity}, {row.code}: {row.message}" for row in findings.itertuples()]
+    else:
         audited = public_findings(read_parquet(results / "audit/findings.parquet"), tables)
         data["accepted"] = accepted_findings(audited, settings["config"]["audit"]["fail_on"])
         data["severities"] = {name: int((findings["severity"] == name).sum()) for name in ("error", "warning", "info")}
@@ -67,6 +71,8 @@ def _findings(results: Path, settings: Mapping[str, Any]) -> pd.DataFrame:
         for model in models
     ]
     tables = [read_parquet(path) for path in paths if path.is_file()]
+    if not tables:
+        return findings_table([])
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 

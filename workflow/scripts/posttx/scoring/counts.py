@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from posttx.cases import split_brats_id
+from posttx.case_ids import BRATS_ID, check_case_id
 from posttx.errors import PostTxError
 from posttx.files import is_file
 from posttx.scoring.metrics import overlap
+from posttx.scoring.predictions import case_of_name
 
 logger = logging.getLogger(__name__)
 COUNTS = ("TP", "FP", "FN", "TN")
 MOST_DIGITS = 9
+# How far voxels that are derived from a Dice may be from a whole number.
+WHOLE_WITHIN = 0.01
 MOST_VOXELS = 2**53  # the tables' integers and floats are both exact up to here
 
 
 def read_counts(path: str | Path) -> list[Mapping[str, Any]]:
-    """Read the entries of ``metric_per_case``; NaN, which is no JSON but nnU-Net's habit, is accepted."""
+    """Read the entries of ``metric_per_case``, those of nnU-Net v1 in the form of v2.
+
+    NaN, which is no JSON but nnU-Net's habit, is accepted, and so are UTF-8 with a byte order mark and UTF-16.
+    """
     path = Path(path)
     if not is_file(path):
         raise PostTxError(
             "the counts file does not exist", remedy="Set the model's `counts` to it", file=path, code="CNT001"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        entries = content["metric_per_case"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        content = json.loads(path.read_bytes())
+        entries = _entries_of_v1(content) if "metric_per_case" not in content else content["metric_per_case"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PostTxError(
             f"not an nnU-Net summary.json ({type(error).__name__}: {error})",
             remedy="Give the summary.json that nnUNetv2_evaluate_folder writes",
@@ -42,12 +49,41 @@ def read_counts(path: str | Path) -> list[Mapping[str, Any]]:
     return entries
 
 
-def case_of(entry: Mapping[str, Any], path: str | Path) -> str:
-    """Return the case id: the prediction's (or else the reference's) file name, after the last / or backslash."""
+def _entries_of_v1(content: Mapping[str, Any]) -> Any:
+    """Return the cases of nnU-Net v1 as v2 writes them; a file of neither form raises the KeyError of v2's."""
+    if not isinstance(content["metric_per_case" if "results" not in content else "results"], Mapping):
+        raise KeyError("metric_per_case")
+    entries = content["results"]["all"]
+    if not isinstance(entries, list):
+        return entries
+    return [
+        {
+            "prediction_file": entry.get("test"),
+            "reference_file": entry.get("reference"),
+            "metrics": {key: _counts_of_v1(values) for key, values in entry.items() if isinstance(values, Mapping)},
+        }
+        for entry in entries
+    ]
+
+
+def _counts_of_v1(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return TP, FP, FN from nnU-Net v1's totals and Dice = 2 TP / (reference + test); nothing where they misfit."""
+    n_ref, n_pred = _whole(values.get("Total Positives Reference")), _whole(values.get("Total Positives Test"))
+    dice = values.get("Dice")
+    if n_ref is None or n_pred is None or not isinstance(dice, int | float):
+        return {}
+    # Undefined where both are empty.
+    tp = 0.0 if not n_ref + n_pred else dice * (n_ref + n_pred) / 2
+    if not math.isfinite(tp) or abs(tp - round(tp)) > WHOLE_WITHIN or round(tp) > min(n_ref, n_pred):
+        return {}
+    return {"TP": round(tp), "FP": n_pred - round(tp), "FN": n_ref - round(tp)}
+
+
+def case_of(entry: Mapping[str, Any], path: str | Path, known: Collection[str] = ()) -> str:
+    """Return the case of an entry: by the prediction's (or else the reference's) file name, one of ``known`` if any."""
     for key in ("prediction_file", "reference_file"):
         if isinstance(entry.get(key), str):
-            name = re.split(r"[/\\]", entry[key])[-1]
-            return re.sub(r"(-seg)?\.nii(\.gz)?$", "", name)
+            return case_of_name(re.split(r"[/\\]", entry[key])[-1], known)
     raise PostTxError(
         "an entry of metric_per_case names neither prediction_file nor reference_file",
         remedy="Evaluate again with nnUNetv2_evaluate_folder",
@@ -71,7 +107,8 @@ def rows_from_counts(
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, BaseException]]:
     """Return per case the metric rows that a ``summary.json`` supports, and per case that it does not what is wrong.
 
-    Patient and timepoint stand in each row; they come from ``people``, or else from the BraTS id. Rows are given for
+    Patient and timepoint stand in each row; they come from ``people``, or else from the BraTS id; a case with
+    another id then counts as a patient of its own. Rows are given for
     the regions that the file counts, single labels as a rule: those of a composite region cannot be derived from its
     labels' counts. Dice and its kin are computed again from the counts, NaN where undefined. Volumes are voxels times
     ``voxel_mm3``: the file does not know voxel sizes. A case that stands twice has no rows.
@@ -81,7 +118,7 @@ def rows_from_counts(
     for number, entry in enumerate(read_counts(path)):
         case = f"entry {number}"
         try:
-            case = case_of(entry, path)
+            case = case_of(entry, path, people or ())
             if case in by_case:
                 raise PostTxError("the case stands twice", remedy="Keep one entry", case=case, file=path, code="CNT003")
             patient, timepoint = _person(case, path, people)
@@ -95,11 +132,12 @@ def rows_from_counts(
 
 def _person(case: str, path: str | Path, people: Mapping[str, tuple[str, int]] | None) -> tuple[str, int]:
     if people is None:
-        return split_brats_id(case, path)
+        match = BRATS_ID.fullmatch(check_case_id(case, path))
+        return (match["patient"], int(match["timepoint"])) if match else (case, 0)
     if case not in people:
         raise PostTxError(
             "the counts are of a case that the cohort does not have",
-            remedy="Correct the cohort, or give the counts a cohort of their own",
+            remedy="Correct the cohort or its sheet, or give the counts a cohort of their own",
             case=case,
             file=path,
             code="CNT004",

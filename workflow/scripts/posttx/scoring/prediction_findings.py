@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from posttx.auditing.findings import Finding
-from posttx.scoring.predictions import MOST_NAMED, WAYS, Found
+from posttx.file_names import MOST_NAMED, shortened
+from posttx.scoring.predictions import WAYS, Found
 
 
 def matching_findings(found: Found, folder: str | Path, cohort: str, model: str, cases: Sequence[str]) -> list[Finding]:
@@ -29,14 +30,10 @@ def matching_findings(found: Found, folder: str | Path, cohort: str, model: str,
         text = f"model {model}: {told}"
         findings.append(Finding("EVA012", cohort, text, case))
     if absent := sorted(set(cases) - set(found.files)):
-        text = f"model {model}: {len(absent)} of {len(cases)} cases have no prediction: {_shown(absent)}"
+        text = f"model {model}: {len(absent)} of {len(cases)} cases have no prediction: {shortened(absent)}"
         findings.append(Finding("EVA013", cohort, text))
     return findings
 
 
 def _names(paths: Sequence[Path], folder: str | Path) -> str:
-    return _shown(sorted(str(path.relative_to(folder)) for path in paths))
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+    return shortened(sorted(str(path.relative_to(folder)) for path in paths))

@@ -11,18 +11,13 @@ from functools import cached_property
 from pathlib import Path
 
 from posttx.case_ids import BRATS_ID, IMAGE_NAMES, MODALITIES
-from posttx.clutter import is_clutter
 from posttx.errors import PostTxError
+from posttx.file_names import ENDINGS, MARKED, is_clutter, shortened, stem_of
 from posttx.files import is_folder
 
-# NIfTI, and what SimpleITK reads from a single file.
-ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 # <case>/prediction.nii.gz and fold_0/validation/<case>.nii.gz: folders below the one that is given.
 DEPTH = 2
-MOST_NAMED = 20
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
-MARKS = r"(?:seg|pred|preds|predicted|prediction|segmentation|mask|label|labels|output|result|pp|postprocessed)"
-MARKED = re.compile(rf"(?P<case>.+?)(?:[-_.]{MARKS})+", re.IGNORECASE)
 TAIL = re.compile(r"(?:.*[-_])?(?P<patient>\d{5})-(?P<timepoint>\d{3,})")
 IMAGE = re.compile(rf"(?:.+[-_])?(?:{'|'.join(sorted({*MODALITIES, *IMAGE_NAMES}))})", re.IGNORECASE)
 ANY_NAME = "any name in <case>/"
@@ -93,12 +88,6 @@ def find_predictions(folder: str | Path, cases: Collection[str]) -> Found:
     return found
 
 
-def stem_of(name: str) -> str:
-    """Return a file's name without the ending of a volume; the whole name where it has none."""
-    lower = name.lower()
-    return next((name[: -len(ending)] for ending in ENDINGS if lower.endswith(ending)), name)
-
-
 def case_of_name(name: str, cases: Collection[str]) -> str:
     """Return the case that a file's name belongs to: one of ``cases``, or else the name without ending and marks."""
     stem = stem_of(name)
@@ -121,20 +110,14 @@ def check_predictions(found: Found, folder: str | Path, cases: Sequence[str]) ->
         )
     if cases and not found.files:
         others = sorted(str(path.relative_to(folder)) for path in (*found.unknown, *found.images))
-        there = f"there are {len(others)} volumes: {_shortened(others)}" if others else "there is no volume"
-        wanted = _shortened([f"{case}.nii.gz" for case in sorted(cases)], most=3)
+        there = f"there are {len(others)} volumes: {shortened(others)}" if others else "there is no volume"
+        wanted = shortened([f"{case}.nii.gz" for case in sorted(cases)], most=3)
         raise PostTxError(
             f"no file is the prediction of a case: {there}, {DEPTH} levels of folders deep; wanted are {wanted}",
             remedy=f"Name the files by case ({', '.join(WAYS)}; {', '.join(ENDINGS)}), or correct the folder",
             file=folder,
             code="EVA014",
         )
-
-
-def _shortened(names: Sequence[str], most: int = MOST_NAMED) -> str:
-    """Return the first names, and how many more there are."""
-    more = [f"and {len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *more])
 
 
 class _Matcher:
