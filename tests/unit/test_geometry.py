@@ -1,13 +1,16 @@
+import re
+
 import nibabel as nib
 import numpy as np
 import pytest
 from audit_cases import audited, codes, copy_case, rewrite, write_phantoms
 from hypothesis import given
 from hypothesis import strategies as st
+from six_geometries import GEOMETRIES
 
 from posttx.auditing.agreement import among, carry, eta_squared, flat_places, label_points, unravel
 from posttx.auditing.geometry import head_findings, majority_grid
-from posttx.geometry.grids import Grid, displacement, same_grid, valid_affine
+from posttx.geometry.grids import Grid, difference_text, displacement, same_grid, valid_affine
 
 LAS = np.diag([-1.0, 1.0, 1.0, 1.0])
 
@@ -211,3 +214,64 @@ def test_a_whole_head_and_a_cut_head_are_told():
     assert found.count("GEO010") == 6
     assert "GEO011" in found
     assert head_findings(np.zeros(160**3, bool), grid, "c", "x", "t1n") == []
+
+
+OPEN = {"GEO001", "GEO002", "GEO004"}
+
+
+def advised(audit):
+    """Return what the finding of a contradiction advises for `audit.geometry`; empty where it names no setting."""
+    (remedy,) = [finding.row()["remedy"] for finding in audit.findings if finding.code in OPEN]
+    return re.findall(r"trust_\w+", remedy)
+
+
+@pytest.mark.parametrize("kind", ["one image shifted", "first image the outlier", "reference elsewhere"])
+def test_the_advised_reading_ends_a_contradiction(files, tmp_path, kind):
+    own = copy_case(files, tmp_path)
+    GEOMETRIES[kind](own)
+    (setting,) = advised(audited(own))
+    assert not codes(audited(own, setting)) & OPEN
+
+
+def test_the_reading_that_the_voxels_speak_against_is_told_with_the_other(files, tmp_path):
+    own = copy_case(files, tmp_path)
+    GEOMETRIES["reference elsewhere"](own)
+    assert advised(audited(own, "trust_affine")) == ["trust_voxels"]
+
+
+def test_where_both_readings_fit_either_is_offered_and_either_ends_the_contradiction(files, tmp_path):
+    own = copy_case(files, tmp_path)
+    GEOMETRIES["two readings tie"](own)
+    assert advised(audited(own)) == ["trust_affine", "trust_voxels"]
+    for setting in ("trust_affine", "trust_voxels"):
+        assert not codes(audited(own, setting)) & OPEN
+
+
+def test_arrays_of_different_shapes_are_never_advised_to_be_read_index_by_index(files, tmp_path):
+    own = copy_case(files, tmp_path)
+    rewrite(own["t2w"], affine=flip_xy)
+    rewrite(own["seg"], voxels=lambda data: data[:, :, :-2])
+    audit = audited(own)
+    assert advised(audit) == ["trust_affine"]
+    assert "trust_voxels" not in advised(audit)
+    # What it says of the headers is true as well: both are corrected, and the case is one.
+    assert not codes(audited(copy_case(files, tmp_path / "mended"))) & OPEN
+    row = audited(own, "trust_voxels").geometry[0]
+    assert (row["decision"], row["origin"]) == ("fail", "shapes")
+
+
+def test_every_difference_of_two_grids_is_said():
+    grid = Grid((10, 12, 14), np.diag([-1.0, 1, 1, 1]))
+    turn = nib.eulerangles.euler2mat(z=0.1)
+    oblique = LAS.copy()
+    oblique[:3, :3] = turn @ oblique[:3, :3]
+    said = {
+        "11 x 12 x 14 voxels against 10 x 12 x 14": Grid((11, 12, 14), LAS),
+        "voxels of 1 x 1 x 1.0003 mm against 1 x 1 x 1 mm": Grid(grid.shape, LAS @ np.diag([1, 1, 1.0003, 1])),
+        "axes RAS against LAS": Grid(grid.shape, np.eye(4)),
+        "axes turned by 5.7 degrees": Grid(grid.shape, oblique),
+        "origin (0, 0, 2.5) against (0, 0, 0) mm": Grid(grid.shape, nib.affines.from_matvec(LAS[:3, :3], [0, 0, 2.5])),
+        "a corner lies 2.5 mm off, 0.05 mm are": Grid(grid.shape, nib.affines.from_matvec(LAS[:3, :3], [0, 0, 2.5])),
+    }
+    for text, other in said.items():
+        assert text in difference_text(other, grid)

@@ -90,7 +90,7 @@ def label_array(volume: Volume, labels: Sequence[int], kind: Kind, case: str = "
 
     Anything but 0, one of ``labels`` and values that ``ROUNDING`` leads there raises an error.
     """
-    values = _read(volume.data)
+    values = values_of(volume.data)
     if values.infinite or values.between:
         problem = values.odd() or f"{values.infinite} voxels are NaN or infinite"
         code = kind.between if values.between else kind.infinite
@@ -132,7 +132,7 @@ def _replaced(data: np.ndarray, old: Sequence[int], new: Sequence[int]) -> np.nd
     return table[data]
 
 
-def _read(data: np.ndarray) -> Values:
+def values_of(data: np.ndarray) -> Values:
     """Read a whole volume; one that a byte holds as it is, as most are, is compared once and never searched."""
     if data.dtype == np.uint8:
         return Values(data)

@@ -16,7 +16,7 @@ from posttx.geometry.boxes import Box, bounding_box, widened
 from posttx.geometry.grids import Grid, grid_of, turned_grid
 from posttx.geometry.reading import Reading, reference_on_grid
 from posttx.geometry.resampling import image_on_grid
-from posttx.label_maps import whole_values
+from posttx.label_maps import values_of
 from posttx.nifti import Scratch, read_volume
 from posttx.scoring.placement import prediction_on_grid
 from posttx.scoring.segmentation_files import read_segmentation
@@ -147,9 +147,9 @@ def assembled(
 
 def whole_labels(data: np.ndarray) -> np.ndarray:
     """Return labels as whole numbers of an integer type; what is none of a label scheme's (0 to 255) becomes 0."""
-    if data.dtype == np.uint8:
-        return data
-    whole = whole_values(data).whole
+    whole = values_of(data).whole
+    if whole.dtype == np.uint8:
+        return whole
     return np.where((whole >= 0) & (whole <= 255), whole, 0).astype(np.uint8)
 
 
