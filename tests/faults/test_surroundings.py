@@ -99,6 +99,19 @@ def test_a_run_notes_the_layout_of_its_results_and_refuses_another(tiny: tiny_ru
     assert stages.digests(tmp_path / "results").keys() == {STAMP}
 
 
+def test_a_link_below_results_that_leads_elsewhere_is_refused_and_nothing_deleted(
+    tiny: tiny_run.Finished, copy: Path, tmp_path: Path
+) -> None:
+    shard = next((copy / "results/metrics/held_out/theirs").iterdir())
+    shutil.rmtree(shard)
+    (tmp_path / "precious.parquet").write_text("of another study")
+    shard.symlink_to(tmp_path)
+    run = snakemake(copy, "--cores", "2", "--forcerun", "score_shard", "--", *tiny.targets, config=tiny.config)
+    assert run.returncode != 0
+    assert f"results/metrics/held_out/theirs/{shard.name} leads to {tmp_path}" in run.text
+    assert os.listdir(tmp_path) == ["precious.parquet"]
+
+
 def test_results_that_look_older_than_the_data_are_not_made_again(tiny: tiny_run.Finished, copy: Path) -> None:
     redate(copy / "results", -YEAR)
     run = snakemake(copy, "-n", *tiny.targets, config=tiny.config)

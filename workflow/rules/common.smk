@@ -27,6 +27,7 @@ from posttx.dates import check_dates
 from posttx.errors import PostTxError
 from posttx.exclusions import rating_notes, read_ratings, without_excluded
 from posttx.files import digest_of
+from posttx.foreign_links import check_links
 from posttx.labels import load_scheme
 from posttx.layout import check_layout, stamp_layout
 from posttx.logs import told
@@ -89,8 +90,9 @@ TRAIN_COHORT = next((name for name, cohort in config["cohorts"].items() if cohor
 
 
 def begin():
-    """Refuse cases from the future, look at permissions, note which version made the results; once, before any job."""
+    """Refuse foreign links and cases from the future, look at permissions, note the version; once, before any job."""
     try:
+        check_links(WRITTEN)
         check_dates(CASES, time.time())
     except PostTxError as error:
         raise WorkflowError(told(error))
