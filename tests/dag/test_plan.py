@@ -57,7 +57,7 @@ def test_targets_go_up_to_their_stage(cohorts, tmp_path, target, last, absent):
 
 
 def test_somebodys_predictions_need_no_training(cohorts, tmp_path):
-    models = {"theirs": {"predictions": {"additional": str(cohorts / "predictions")}}}
+    models = {"nnU-Net.v2": {"predictions": {"additional": str(cohorts / "predictions")}}}
     for case in brats_ids(4, first=500):
         path = cohorts / "predictions" / f"{case}.nii.gz"
         path.parent.mkdir(exist_ok=True)

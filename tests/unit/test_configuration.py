@@ -2,7 +2,6 @@ import copy
 import re
 from pathlib import Path
 
-import jsonschema
 import pytest
 import snakemake.utils
 import yaml
@@ -95,30 +94,37 @@ def test_two_models_do_not_share_what_was_filled_in():
     assert config["models"]["a"]["train"]["plan"] is not config["models"]["b"]["train"]["plan"]
 
 
-@pytest.mark.parametrize("config", [DEFAULTS, configuration.complete(DEMO, DEFAULTS)])
-def test_shipped_configs_fit_the_schema(config):
-    jsonschema.Draft202012Validator(SCHEMA).validate(config)
+def named(cohort, model):
+    given = {"cohorts": {cohort: {"use": "test"}}, "models": {model: {"counts": {cohort: "summary.json"}}}}
+    return configuration.complete(given, DEFAULTS)
 
 
-def test_cohorts_and_models_are_replaced_and_the_rest_is_merged():
-    given = {"cohorts": {"mine": {"path": "x", "use": "train"}}, "audit": {"geometry": "trust_voxels"}}
-    merged = configuration.complete(given, DEFAULTS)
-    assert merged["cohorts"] == given["cohorts"]
-    assert merged["models"] == DEFAULTS["models"]
-    assert merged["audit"] == {**DEFAULTS["audit"], "geometry": "trust_voxels"}
-    assert "mine" not in DEFAULTS["cohorts"]
+@pytest.mark.parametrize("name", ["BraTS25_1", "nnU-Net", "SegResNet", "3d", "v1.2", "a" * 64, "model.v2-final_3"])
+def test_names_of_cohorts_and_models_are_what_people_write(name):
+    config = named(name, name)
+    configuration.check_schema(config, SCHEMA)
+    configuration.fill_defaults(config, SCHEMA)
+    configuration.cross_check(config)
 
 
-def test_every_key_that_does_not_fit_is_named_with_the_likely_one():
-    config = configuration.complete({"standardise": {"spacing": 2}, "report": {"titel": "x"}, "shards": 0}, DEFAULTS)
-    with pytest.raises(PostTxError) as error:
-        configuration.check_schema(config, SCHEMA, "mine.yaml")
-    text = str(error.value)
-    assert "file mine.yaml" in text
-    assert "standardise: unknown key, did you mean standardize?" in text
-    assert "report.titel: unknown key, did you mean title?" in text
-    assert "shards: 0 is less than the minimum of 1" in text
-    assert "config/README.md" in text
+@pytest.mark.parametrize("key", ["cohorts", "models"])
+def test_names_that_differ_by_capitals_alone_or_end_like_files_are_refused(key):
+    config = named("a", "m")
+    configuration.fill_defaults(config, SCHEMA)
+    (entry,) = config[key].values()
+    config[key] |= {"nnU-Net": entry, "nnu-net": entry, "a.parquet": entry}
+    with pytest.raises(PostTxError) as caught:
+        configuration.cross_check(config)
+    assert f"{key}.nnu-net: differs from nnU-Net by capitals alone" in str(caught.value)
+    assert f"{key}.a.parquet: ends like the name of a file" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [2024, 1.5, True])
+def test_names_that_yaml_reads_as_something_else_are_told(name):
+    with pytest.raises(PostTxError) as caught:
+        configuration.check_schema(named(name, name), SCHEMA)
+    for where in ("cohorts", "models", f"models.{name}.counts"):
+        assert f"{where}: the name {name!r} is no text to YAML, put it in quotes" in str(caught.value)
 
 
 @pytest.mark.parametrize("config", [DEFAULTS, configuration.complete(DEMO, DEFAULTS)])

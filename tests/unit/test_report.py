@@ -305,9 +305,12 @@ def test_svgs_are_made_unique_and_follow_the_page(tmp_path):
     assert inlined.startswith("<svg")
 
 
-def test_slugs():
-    assert slug("BraTS GLI/1") == "brats-gli-1"
-    assert slug("<>") == "x"
+def test_slugs_of_different_names_differ_and_plain_names_stay():
+    assert slug("held_out2") == "held_out2"
+    names = ["nnU-Net", "nnu-net", "nnU.Net", "nnU_Net", "BraTS25_1", "brats25_1", "a-b", "a.b", "a--b", "x2d-"]
+    assert len({slug(name) for name in names}) == len(names)
+    assert len({f"{slug(one)}-{slug(two)}" for one in names for two in names}) == len(names) ** 2
+    assert all(re.fullmatch(r"[a-z0-9_-]+", slug(name)) for name in names)
 
 
 def test_the_same_results_give_the_same_page(results, tmp_path):

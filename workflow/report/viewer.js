@@ -129,7 +129,11 @@
     say("Open a case from the report.");
     return;
   }
-  document.getElementById("back").href = "../index.html#case-" + parts.join("-");
+  // As reporting/report_parts.py writes the names of cohorts and models in ids.
+  function slug(name) {
+    return name.replace(/[^a-z0-9_]/g, function (sign) { return "-x" + sign.charCodeAt(0).toString(16) + "-"; });
+  }
+  document.getElementById("back").href = "../index.html#case-" + slug(parts[0]) + "-" + slug(parts[1]) + "-" + parts[2];
   var source = document.createElement("script");
   source.src = parts.map(encodeURIComponent).join("/") + ".js";
   source.onerror = function () { say("The volumes of this case are not beside the page (" + source.getAttribute("src") + ")."); };

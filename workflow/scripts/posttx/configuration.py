@@ -21,6 +21,8 @@ from posttx.measures import measure_of
 REPLACED_AS_A_WHOLE = ("cohorts", "models")
 # In report.cases: picture every case.
 EVERY_CASE = "all"
+# Endings of what is written beside a folder of a cohort's or model's name.
+FILE_ENDINGS = (".parquet", ".csv", ".tsv", ".json", ".svg", ".png", ".webp", ".html", ".js", ".log", ".zip")
 COHORT_SOURCES = ("path", "sheet", "phantom")
 PLANNERS = {
     "plain": ("ExperimentPlanner", "nnUNetPlans"),
@@ -95,6 +97,7 @@ def check_schema(config: Mapping[str, Any], schema: Mapping[str, Any], source: s
     """
     errors = Draft202012Validator(schema).iter_errors(config)
     lines = [_schema_problem(error) for error in sorted(errors, key=lambda error: [str(key) for key in error.path])]
+    lines += [f"{where}: the name {name!r} is no text to YAML, put it in quotes" for where, name in _nameless(config)]
     # A schema's `$` matches before a last line break too, and names of cohorts and models become folders.
     lines += [f"{where}: {text!r:.80} holds a sign that is not printable" for where, text in _unprintable(config)]
     if lines:
@@ -117,6 +120,20 @@ def fill_defaults(config: dict[str, Any], schema: Mapping[str, Any]) -> None:
         yield from check_properties(validator, properties, instance, level)
 
     validators.extend(Draft202012Validator, {"properties": fill})(schema).validate(config)
+
+
+def _nameless(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield (where, name) of cohorts and models whose names YAML reads as numbers, dates or truth values."""
+    for level in REPLACED_AS_A_WHOLE:
+        entries = config.get(level)
+        for name, entry in entries.items() if isinstance(entries, Mapping) else ():
+            if not isinstance(name, str):
+                yield level, name
+            for kind in ("predictions", "counts"):
+                folders = entry.get(kind) if isinstance(entry, Mapping) else None
+                for cohort in folders if isinstance(folders, Mapping) else ():
+                    if not isinstance(cohort, str):
+                        yield f"{level}.{name}.{kind}", cohort
 
 
 def _unprintable(part: Any, where: str = "the file") -> Iterator[tuple[str, str]]:
@@ -147,7 +164,7 @@ def _schema_problem(error: ValidationError) -> str:
 
 def cross_check(config: Mapping[str, Any]) -> None:
     """Raise one error with everything that is wrong between keys; single keys are the schema's."""
-    problems = [*_cohort_problems(config), *_model_problems(config)]
+    problems = [*_name_problems(config), *_cohort_problems(config), *_model_problems(config)]
     low, high = config["standardize"]["clip_percentiles"]
     if low >= high:
         problems.append(f"standardize.clip_percentiles: the lower one must be below the upper one, not [{low}, {high}]")
@@ -166,6 +183,20 @@ def cross_check(config: Mapping[str, Any]) -> None:
             )
     if problems:
         raise PostTxError("the configuration contradicts itself", lines=problems)
+
+
+def _name_problems(config: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with names of cohorts and models, of which folders and files are made."""
+    problems = []
+    for level in REPLACED_AS_A_WHOLE:
+        same: dict[str, str] = {}
+        for name in config[level]:
+            if other := same.get(name.lower()):
+                problems.append(f"{level}.{name}: differs from {other} by capitals alone, which some disks ignore")
+            same[name.lower()] = name
+            if name.lower().endswith(FILE_ENDINGS):
+                problems.append(f"{level}.{name}: ends like the name of a file, and such files lie beside its folder")
+    return problems
 
 
 def _cohort_problems(config: Mapping[str, Any]) -> list[str]:

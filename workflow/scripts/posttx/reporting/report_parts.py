@@ -35,8 +35,8 @@ SOURCES = {"path": "a folder of cases", "sheet": "a sheet of cases", "phantom": 
 
 
 def slug(name: str) -> str:
-    """Return ``name`` as part of an HTML id."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", str(name)).strip("-").lower() or "x"
+    """Return ``name`` as part of an HTML id, another one for every name: ``-x42-`` for a B; as ``viewer.js`` does."""
+    return re.sub(r"[^a-z0-9_]", lambda sign: f"-x{ord(sign[0]):x}-", str(name))
 
 
 def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
     links = (f"../figures/{cohort}/{model}/cases", budget, viewer)
     montages = {name: _montage(figures / f"{name}.png", budget) for name in ("worst", "best")}
     cases = case_entries(tables | {"all_cases": ranked(scores, convention)}, figures / "cases", *links)
-    # The id as it is: names of cohorts and models have no hyphen or capital, so that no two cases share an anchor
+    # The id as it is: a slug ends where a hyphen without an x after it follows, so that no two cases share an anchor.
     pictured = {entry["case"]: f"#case-{key}-{quote(entry['case'], safe='')}" for entry in cases}
     scored = bool(tables["per_class"]["n_present"].fillna(0).sum() + tables["per_class"]["n_absent"].fillna(0).sum())
     return {
