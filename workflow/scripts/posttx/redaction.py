@@ -12,9 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from posttx.auditing.finding_codes import CODES
 from posttx.case_ids import IMAGE_COLUMNS
@@ -22,9 +20,12 @@ from posttx.config_paths import PATH
 from posttx.configuration import read_yaml
 from posttx.files import digest_of, read_json, read_parquet, write_json, write_parquet
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SCHEMA = Path(__file__).parents[3] / "config/schema/config.schema.yaml"
 # Findings whose messages are made of ids, numbers and words of ours. Any other is shown by its code's title.
-DESCRIBED = re.compile(r"FIL00[3-7]|COH00[5-7]|COH01[246]|EVA013|(DUP|GEO|INT|LAB|SCH|PRI)\d{3}")
+DESCRIBED = re.compile(r"FIL00[3-79]|COH00[5-7]|COH01[246]|EVA013|(DUP|GEO|INT|LAB|SCH|PRI)\d{3}")
 # Should a path stand in such a message after all, it has one of these.
 PATH_SIGNS = re.compile(r"[/\\]|\.nii|\.gz", re.IGNORECASE)
 PROVENANCE = ("written", "python", "packages", "git_commit", "git_changed_files", "config_digest", "seeds", "hardware")
@@ -65,6 +66,8 @@ def public_findings(findings: pd.DataFrame, cohorts: Mapping[str, pd.DataFrame |
 
     ``cohorts``: cohort -> its table, None where only counts are known. The number of rows is kept.
     """
+    import pandas as pd  # here, because planning imports this module for the configuration alone
+
     files = {
         (cohort, case, modality): path
         for cohort, table in cohorts.items()
