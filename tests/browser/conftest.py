@@ -57,7 +57,9 @@ def draw_pictures(results, cohort, model):
     import results_tree as tree
 
     from draw_cases import draw_cases
-    from posttx.nifti import write_volume
+    from posttx.geometry.grids import grid_of
+    from posttx.geometry.reading import Reading
+    from posttx.nifti import read_volume, write_volume
 
     affine = np.diag([-3.0, 3.0, 3.0, 1.0])
     tables = {
@@ -76,6 +78,7 @@ def draw_pictures(results, cohort, model):
         predictions[case] = str(results / f"images/{case}-pred.nii.gz")
         write_volume(predictions[case], np.roll(label, 2, axis=1), affine)
         rows.append(row)
+    grid = grid_of(read_volume(rows[0]["t1n"]))
     figures = results / f"figures/{cohort}/{model}"
     colors = {item.value: item.color for item in tree.SCHEME.labels}
     viewer = results / f"report/viewer/{cohort}/{model}"
@@ -86,7 +89,8 @@ def draw_pictures(results, cohort, model):
         pd.DataFrame(rows),
         tables,
         predictions,
-        (colors, tree.NAMES, "fail"),
+        (colors, tree.NAMES),
+        {row["case"]: Reading("agree", grid, "t1n") for row in rows},
         figures / "cases",
         montages,
         viewer,

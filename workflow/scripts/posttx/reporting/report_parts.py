@@ -43,6 +43,7 @@ def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) 
     """Return the sections about the data alone: snapshot, audit, class balance, their figures."""
     cohorts = {name: _cohort(results, name, settings) for name in settings["config"]["cohorts"]}
     data: dict[str, Any] = {"snapshot": data_views.snapshot(cohorts), "audited": any(settings["cohorts"].values())}
+    data["accepted"] = None
     tables = {name: cohort["table"] for name, cohort in cohorts.items()}
     findings = public_findings(_findings(results, settings), tables)
     if not data["audited"]:
