@@ -30,8 +30,30 @@ def rows_of(test: str) -> dict[str, Row]:
     for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
         if heading := HEADING.match(line):
             current = heading[1]
-        elif line.startswith("| ") and not line.startswith("| input |"):
+        elif current and line.startswith("| ") and not line.startswith("| input |"):
             kind, stage, code, *message, survives = (cell.strip() for cell in line.strip("| ").split(" | "))
             assert kind not in tables.setdefault(current, {}), f"{kind} stands twice"
             tables[current][kind] = Row(stage, code.strip("`-"), " | ".join(message), survives)
     return tables[test]
+
+
+def tests() -> list[str]:
+    """Return the tests that the document names, in its order."""
+    return [found[1] for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if (found := HEADING.match(line))]
+
+
+def counts() -> str:
+    """Return the Markdown table of how many kinds there are of each stage, and how many of them stop something."""
+    rows = [row for test in tests() for row in rows_of(test).values()]
+    lines = ["| met in | kinds | of them read, and told |", "|---|---|---|"]
+    for stage in dict.fromkeys(row.stage for row in rows):
+        own = [row for row in rows if row.stage == stage]
+        lines.append(f"| {stage} | {len(own)} | {sum(row.survives.startswith('everything') for row in own)} |")
+    read = sum(row.survives.startswith("everything") for row in rows)
+    return "\n".join([*lines, f"| all | {len(rows)} | {read} |"])
+
+
+if __name__ == "__main__":
+    # Bring the counts of the document up to date.
+    text = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(re.sub(r"\| met in \|(?:.*\n)*?\| all \|.*", counts(), text), encoding="utf-8")

@@ -6,8 +6,10 @@ import pytest
 import results_tree as tree
 
 from posttx.analysis.tables import make_tables
+from posttx.conventions import HALLUCINATED
 from posttx.errors import PostTxError
 from posttx.labels import scheme_from
+from posttx.reporting.figures_cases import false_positive_shares
 from posttx.reporting.figures_cohort import draw_class_shares, draw_intensities, draw_presence
 from posttx.reporting.figures_model import (
     BOOTSTRAPS,
@@ -181,3 +183,15 @@ def test_palettes():
     assert list(region_colors(tree.SCHEME, "okabe-ito").values())[:2] == list(OKABE_ITO[:2])
     many = {"name": "many", "labels": {i: {"name": f"L{i}", "long_name": "", "color": "#000000"} for i in range(1, 10)}}
     assert len(region_colors(scheme_from(many), "okabe-ito")) == 9
+
+
+@pytest.mark.parametrize(("known", "shares"), [(True, (50.0, 400.0)), (False, (50.0, 50.0))])
+def test_false_positive_volumes_are_volumes_where_voxels_differ_in_size(known, shares):
+    part = pd.DataFrame({
+        "n_ref": [10, 0, 0], "n_pred": [15, 5, 0], "fp": [5, 5, 0], "state": ["present", HALLUCINATED, "absent"],
+        "volume_ref_mm3": [10.0, 0.0, 0.0], "volume_pred_mm3": [15.0, 40.0, 0.0],
+    })  # fmt: skip
+    if not known:
+        part = part.assign(volume_ref_mm3=np.nan, volume_pred_mm3=np.nan)
+    assert false_positive_shares(part) == shares
+    assert false_positive_shares(part.assign(n_ref=0)) is None

@@ -133,14 +133,11 @@ def draw_false_positives(metrics: pd.DataFrame, colors: Mapping[str, str], path:
         if not regions:
             return say(axes, NO_REFERENCE)
         for row, region in enumerate(regions):
-            part = scored[scored["region"] == region]
-            total = float(part["n_ref"].sum())
-            if not total:
+            shares = false_positive_shares(scored[scored["region"] == region])
+            if shares is None:
                 axes.text(0, row, " no reference has it", va="center", fontsize=8.5)
                 continue
-            hallucinated = part["state"] == HALLUCINATED
-            loose = 100 * float(part.loc[~hallucinated, "fp"].sum()) / total
-            invented = 100 * float(part.loc[hallucinated, "fp"].sum()) / total
+            loose, invented = shares
             axes.barh(row, loose, color=colors[region], height=0.6)
             axes.barh(row, invented, left=loose, color=colors[region], height=0.6, hatch="////", edgecolor="white")
             words = f" {loose + invented:.1f} %, of which hallucinated {invented:.1f}"
@@ -149,3 +146,19 @@ def draw_false_positives(metrics: pd.DataFrame, colors: Mapping[str, str], path:
         axes.set(ylim=(len(regions) - 0.5, -0.5), xlabel="false-positive volume (% of the reference volume)")
         axes.set_xlim(0, max(0.1, axes.get_xlim()[1]) * 1.45)
         axes.grid(axis="y", visible=False)
+
+
+def false_positive_shares(part: pd.DataFrame) -> tuple[float, float] | None:
+    """Return the false-positive volume of a region in % of its reference volume: in cases that have it, and in others.
+
+    ``part`` has a row per case, with its state; cases may have voxels of different sizes. Where no size is known,
+    voxels are counted. No reference has the region: None.
+    """
+    sizes = [part[f"volume_{side}_mm3"] / part[f"n_{side}"].where(part[f"n_{side}"] > 0) for side in ("ref", "pred")]
+    size = sizes[0].fillna(sizes[1]).astype(float)
+    size = size if size.notna().any() else size.fillna(1.0)
+    total = float((part["n_ref"] * size).sum())
+    if not total:
+        return None
+    wrong, hallucinated = part["fp"] * size, part["state"] == HALLUCINATED
+    return 100 * float(wrong[~hallucinated].sum()) / total, 100 * float(wrong[hallucinated].sum()) / total
