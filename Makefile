@@ -9,7 +9,7 @@ RESULTS ?= results
 CORES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo sheet test test-slurm oracles faults fuzz clean-room bench progress lint typecheck unit lock clean
+.PHONY: help env demo sheet test test-slurm oracles faults fuzz clean-room statistics bench progress lint typecheck unit lock clean
 
 help: ## Show the commands
 	@echo 'PostTx: post-treatment glioma segmentation. Commands:'
@@ -54,6 +54,9 @@ fuzz: $(READY) ## Spoil every kind of input EXAMPLES=3000 times and look for wha
 
 clean-room: ## Try the README's commands as a new user of this machine, from a fresh clone (root on Linux; an hour)
 	tests/clean_room.sh
+
+statistics: $(READY) ## Simulate what the intervals cover and how often a verdict is false (TRIALS=1000 per cell; minutes)
+	OMP_NUM_THREADS=1 PYTHONPATH=workflow/scripts $(BIN)/python tests/statistics/simulate.py --trials $(or $(TRIALS),1000)
 
 bench: $(READY) .venv-oracles/.locked ## Time the stages against their peers; DEMO=demo is a finished demo
 	POSTTX_BRATS_EVALUATE=$(CURDIR)/.venv-oracles/bin/brats-evaluate $(BIN)/python tests/benchmarks/bench.py --demo $(DEMO)/results

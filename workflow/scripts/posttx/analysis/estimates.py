@@ -88,9 +88,11 @@ def estimate(
     ``patients`` saves their making where many measures of the same scores are estimated.
     """
     statistic, used = statistic_of(scores, convention, measure, over_labels=over_labels)
+    weights = np.nan_to_num(parts_of(measure, scores.values)[1]) if pooled(convention, measure) else None
     if over_labels:
         used = used.any(axis=1).reshape(-1, 1)
-    return (patients or Patients.of(scores.patients)).estimate(statistic, used, scale_of(measure))
+        weights = None if weights is None else weights.sum(axis=1).reshape(-1, 1)
+    return (patients or Patients.of(scores.patients)).estimate(statistic, used, scale_of(measure), weights)
 
 
 @dataclass(frozen=True)

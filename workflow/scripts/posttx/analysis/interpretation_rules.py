@@ -130,10 +130,10 @@ RULES: Mapping[str, Rule] = {
             "comparison",
             "Comparison of models",
             "Models are compared on the cases that both have. One endpoint, named in the configuration, is primary; "
-            "all other rows of all pairs and cohorts are adjusted by Holm together. A model is called better (worse) "
-            "when the paired difference is shown, equivalent when the interval lies within the margin; else no "
-            "difference is shown, which is not equality. Where it depends on the predictions which cases count, there "
-            "is no verdict.",
+            "all other rows of all pairs and cohorts are adjusted by Holm together, at half its level. A model is "
+            "called better (worse) when the paired difference is shown, equivalent when the interval lies within the "
+            "margin; else no difference is shown, which is not equality. Where it depends on the predictions which "
+            "cases count, there is no verdict.",
             {},
         ),
     )

@@ -2,7 +2,7 @@
 
 Scans of one patient resemble each other, so patients are left out or flipped, never scans. A statistic takes rows of
 weights (how often each case counts) and returns one row of estimates for each: the row of ones gives the estimate, rows
-with one patient at 0 the jackknife. Why these intervals and not a bootstrap: ``tests/statistics/README.md``.
+with one patient at 0 the jackknife. Why these intervals: `make statistics` simulates them.
 """
 
 from __future__ import annotations
@@ -108,10 +108,14 @@ class Patients:
         """Return which patients have a case used, (patients, k) from (cases, k)."""
         return self.sums(used.astype(np.float64)) > 0
 
-    def estimate(self, statistic: Statistic, used: BoolArray, scale: Scale = IDENTITY) -> Estimate:
-        """Return ``statistic`` with the intervals of a jackknife over patients, Student's t with m - 1 degrees.
+    def estimate(
+        self, statistic: Statistic, used: BoolArray, scale: Scale = IDENTITY, weights: FloatArray | None = None
+    ) -> Estimate:
+        """Return ``statistic`` with the intervals of a jackknife over patients and Student's t.
 
-        ``used`` (cases, k) says which cases each of the k estimates rests on; m counts their patients. The jackknife
+        ``used`` (cases, k) says which cases each of the k estimates rests on; m counts their patients. ``weights``
+        (cases, k) are what the cases weigh in it, by default alike. The degrees of freedom are one less than the number
+        of patients of equal weight that those amount to (Kish), m - 1 where all have as many scans. The jackknife
         works on ``scale``; at an end of the range, where the logit is infinite, Wilson's interval is taken with the
         number of patients that the jackknife's error amounts to, and Fisher's for a correlation of 1. No interval (NaN)
         where m is below ``FEWEST_FOR_INTERVAL`` or the quantity is undefined without one of the patients.
@@ -123,8 +127,11 @@ class Patients:
         wanted = (n_patients >= FEWEST_FOR_INTERVAL) & ~np.isnan(value)
         if wanted.any():
             without = statistic(self.without)
+            carried = self.sums(used.astype(np.float64) if weights is None else np.where(used, weights, 0.0))
+            equal = divide(carried.sum(axis=0) ** 2, (carried**2).sum(axis=0))
             for k in np.flatnonzero(wanted):
-                low[k], high[k], error[k] = interval(float(value[k]), without[having[:, k], k], scale)
+                parts = without[having[:, k], k]
+                low[k], high[k], error[k] = interval(float(value[k]), parts, scale, float(equal[k]) - 1)
         return Estimate(value, low, high, used.sum(axis=0).astype(np.int64), n_patients, error)
 
     def flip_p(self, values: FloatArray) -> FloatArray:
@@ -145,12 +152,14 @@ class Patients:
         return p
 
 
-def interval(value: float, without: FloatArray, scale: Scale = IDENTITY) -> tuple[float, float, float]:
+def interval(
+    value: float, without: FloatArray, scale: Scale = IDENTITY, freedom: float | None = None
+) -> tuple[float, float, float]:
     """Return low, high and standard error from the value and the values without each of its m patients in turn."""
     count = len(without)
     if np.isnan(without).any() or np.isnan(value):
         return np.nan, np.nan, np.nan
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1))
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, max(1.0, count - 1 if freedom is None else freedom)))
     error = _jackknife_error(without)
     ends = np.append(without, value)
     varies = bool(np.ptp(ends) > 1e-12 * max(1.0, float(np.abs(ends).max())))

@@ -181,15 +181,15 @@ def false_positives(scores: Scores, patients: Patients) -> pd.DataFrame:
     factor = size if known else np.ones_like(size)
     false, true, left_out = (scores[name] * factor for name in ("fp", "n_ref", "fn"))
     used = ~np.isnan(false) & ~np.isnan(true)
-    hidden = np.nan if not known else 1.0
+    hidden, wrong = np.nan if not known else 1.0, false + left_out
     estimates = {
         "mean_fp_mm3": patients.estimate(means(false * hidden), used, POSITIVE),
         "mean_ref_mm3": patients.estimate(means(true * hidden), used, POSITIVE),
-        "fp_percent": patients.estimate(ratios(100 * false, true), used, POSITIVE),
+        "fp_percent": patients.estimate(ratios(100 * false, true), used, POSITIVE, np.nan_to_num(true)),
     }
     errors = {
         "mean_fn_mm3": patients.estimate(means(left_out * hidden), used, POSITIVE),
-        "fp_error_share": patients.estimate(ratios(false, false + left_out), used & (false + left_out > 0), SHARE),
+        "fp_error_share": patients.estimate(ratios(false, wrong), used & (wrong > 0), SHARE, np.nan_to_num(wrong)),
     }
     p = np.where(
         np.isnan(errors["fp_error_share"].value), np.nan, patients.flip_p(np.where(used, false - left_out, np.nan))
