@@ -383,9 +383,11 @@ def _(path, _patch):
 
 
 def unusable(path: Path, spoil: Callable[[Path], object]) -> PostTxError:
-    save(path)
-    spoil(path / LATEST)
-    return refusal(load_ensemble, [path / LATEST], "cpu", False)
+    for name in ("plans.json", "dataset.json"):
+        write_json(path / name, {})
+    save(path / "fold_0")
+    spoil(path / "fold_0" / LATEST)
+    return refusal(load_ensemble, [path / "fold_0" / LATEST], "cpu", False)
 
 
 @kind("checkpoint that is not there", "prediction", EARLIER)

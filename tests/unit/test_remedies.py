@@ -15,6 +15,7 @@ import remedies_images
 import remedies_labels
 import remedies_predictions
 import remedies_scoring
+import remedies_unforeseen
 from remedy_table import LOOKS, Remedies
 
 from check_audit import check_audit
@@ -31,6 +32,7 @@ MODULES = (
     remedies_predictions,
     remedies_scoring,
     remedies_counts,
+    remedies_unforeseen,
 )
 REMEDIES: Remedies = {code: parts for module in MODULES for code, parts in module.REMEDIES.items()}
 EVERY = [(code, words) for code, parts in REMEDIES.items() for words in parts]
