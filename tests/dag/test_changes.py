@@ -82,6 +82,7 @@ CHANGES: dict[str, Change | None] = {
     "labels": change("labels", "renamed", f"audit_shard check_audit {SCORED}", "scan_shard"),
     "cohorts.*.use": change("cohorts.held.use", "predict", "audit_shard check_audit write_report", "train_fold"),
     "cohorts.*.path": change("cohorts.held.path", "data/other", f"scan_shard audit_shard check_audit {SCORED}", "train_fold"),
+    "cohorts.*.layout": change("cohorts.held.layout", "brats2023", "write_report", f"standardize_shard {GPU} score_shard"),
     "cohorts.*.sheet": change("cohorts.roster.sheet", "fewer.tsv", f"scan_shard check_audit {SCORED}", "train_fold"),
     "cohorts.*.phantom.cases": change("cohorts.simulated.phantom.cases", 2, "make_phantom_case scan_shard", "train_fold"),
     "cohorts.*.phantom.seed": change("cohorts.simulated.phantom.seed", 3, "make_phantom_case scan_shard", "train_fold"),
