@@ -23,7 +23,7 @@ SCHEMA = configuration.read_yaml(ROOT / "config/schema/config.schema.yaml")
 CONFIG = {
     "labels": "own",
     "cohorts": {
-        "held": {"path": "data/held_out", "use": "test"},
+        "held": {"path": "data/held_out", "use": "test", "facts": "facts.tsv"},
         "roster": {"sheet": "roster.tsv", "use": "test"},
         "tally": {"use": "test"},
     },
@@ -81,6 +81,8 @@ def write_inputs(root: Path) -> None:
         lines.append(f"{case}\t{reference.relative_to(root)}")
     (root / "roster.tsv").write_text("\n".join(lines) + "\n")
     (root / "ratings.tsv").write_text("cohort\tcase\trating\tcomment\nheld\tBraTS-GLI-99999-100\tkeep\tis not here\n")
+    sites = "".join(f"{case}\tnorth\n" for case in tiny_run.HELD_OUT)
+    (root / "facts.tsv").write_text(f"case\tsite\n{sites}")
     counts = {"TP": 5, "FP": 2, "FN": 1, "TN": 92, "n_ref": 6, "n_pred": 7}
     cases = [
         {"prediction_file": f"p/{case}.nii.gz", "reference_file": f"r/{case}.nii.gz",
@@ -113,6 +115,7 @@ TYPOS = {
     "labels": (("labels",), "ovn", "there is no label scheme 'ovn'", "brats2024, own, published"),
     "cohorts.*.path": (("cohorts", "held", "path"), "data/held_in", "there is no folder data/held_in", "held_out"),
     "cohorts.*.sheet": (("cohorts", "roster", "sheet"), "rosters.tsv", "there is no file rosters.tsv", "roster.tsv"),
+    "cohorts.*.facts": (("cohorts", "held", "facts"), "fact.tsv", "there is no file fact.tsv", "facts.tsv"),
     "exclude": (("exclude",), "rating.tsv", "there is no file rating.tsv", "ratings.tsv"),
     "models.*.predictions.*": (
         ("models", "theirs", "predictions", "held"), "data/their", "there is no folder data/their", "theirs"

@@ -14,7 +14,9 @@ from PIL import Image
 from draw_cohorts import draw_cohorts
 from posttx.auditing.findings import Finding, findings_table
 from posttx.auditing.scheme_test import scheme_tests
-from posttx.files import write_json
+from posttx.auditing.shift import groups_table, shift_table
+from posttx.facts import CATEGORICAL, Fact
+from posttx.files import read_parquet, write_json, write_parquet
 from posttx.schemas import COHORT, FINDINGS, INTENSITY, LABEL_VOLUMES, THUMBNAILS, write_table
 from write_audit_page import write_page_and_pictures
 
@@ -81,6 +83,18 @@ def write_tables(results: Path, sizes: dict[str, int]) -> dict[str, list[str]]:
     return cases
 
 
+def write_groups(results: Path, sizes: dict[str, int]) -> None:
+    """Write what the audit finds by a fact: the hospital of each patient, a hostile name among them."""
+    parts = [tree.cohort_table(name, size)[["cohort", "case", "patient"]] for name, size in sizes.items()]
+    cohorts = pd.concat([pd.DataFrame(columns=["cohort", "case", "patient"]), *parts], ignore_index=True)
+    known = {patient: HOSTILE if n % 2 else "B" for n, patient in enumerate(cohorts["patient"].unique())}
+    facts = {name: [Fact("hospital", "patient", CATEGORICAL, known)] for name in sizes}
+    audit = [read_parquet(results / f"audit/{name}.parquet") for name in ("intensity", "labels")]
+    uses = {name: SETTINGS["cohorts"][name] for name in sizes}
+    write_parquet(groups_table(cohorts, *audit, facts), results / "audit/groups.parquet")
+    write_parquet(shift_table(cohorts, *audit, facts, uses), results / "audit/shift.parquet")
+
+
 def write_audit(
     results: Path, sizes: dict[str, int], findings: list[Finding] | None = None, fail_on: list[str] | None = None
 ) -> Path:
@@ -90,6 +104,7 @@ def write_audit(
     write_table(findings_table(told), FINDINGS, results / "audit/findings.parquet")
     nothing = pd.DataFrame(columns=["cohort", "case", "patient", "modality", "label", "voxels", "median"])
     write_json(results / "audit/scheme.json", scheme_tests(nothing, tree.NAMES))
+    write_groups(results, sizes)
     rows = [thumbnail_row(name, case, i) for name in sizes for i, case in enumerate(cases[name])]
     shard = results / "audit/shards/thumbnails.parquet"
     write_table(pd.DataFrame(rows, columns=list(THUMBNAILS.columns)), THUMBNAILS, shard)

@@ -12,13 +12,16 @@ import pandas as pd
 import yaml
 
 from posttx import configuration
+from posttx.analysis.subgroups import subgroups
 from posttx.analysis.tables import make_tables
 from posttx.cases import MODALITIES
+from posttx.conventions import convention_of
 from posttx.files import write_json, write_parquet
 from posttx.labels import load_scheme
 from posttx.networks.splits import splits_of
 from posttx.reporting.palettes import region_colors
 from posttx.schemas import CASE_METRICS, LESIONS, checked
+from posttx.scoring.scores import scores_from
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "workflow/report"
@@ -199,16 +202,19 @@ def write_scores(results: Path, metrics: pd.DataFrame, cohort: str, model: str, 
     folder = results / f"tables/{cohort}/{model}"
     for name, table in make_tables(metrics, SCHEME.scoring(), "published", extreme_cases).items():
         write_parquet(table, folder / f"{name}.parquet")
+    scores = scores_from(metrics, SCHEME.scoring())
+    write_parquet(subgroups(scores, [], convention_of("published")), folder / "subgroups.parquet")
     figures = results / f"figures/{cohort}/{model}"
     outputs = {name: str(figures / f"{name}.svg") for name in FIGURES}
     write_parquet(lesion_table(metrics), results / f"lesions/{cohort}/{model}.parquet")
     inputs = {name: results / f"{name}/{cohort}/{model}.parquet" for name in ("metrics", "lesions")}
-    inputs["inter_class"] = folder / "inter_class.parquet"
-    draw_model(inputs, outputs, COLORS, NAMES)
+    inputs |= {name: folder / f"{name}.parquet" for name in ("inter_class", "subgroups")}
+    draw_model(inputs, outputs, COLORS, NAMES, "published")
 
 
 FIGURES = (
     "dice", "volume_dice", "volumes", "inter_class", "confusion", "trajectories", "detection", "false_positives",
+    "subgroups",
 )  # fmt: skip
 
 

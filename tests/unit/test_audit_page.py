@@ -151,3 +151,11 @@ def test_touching_labels_are_told_apart_and_strange_ones_are_magenta():
 def test_the_table_of_pictures_is_a_table_of_bytes(page):
     table = pd.read_parquet(page.parents[1] / "audit/shards/thumbnails.parquet")
     assert table["image"].dropna().map(type).eq(bytes).all()
+
+
+def test_groups_and_shift_are_shown_and_their_names_stay_text(tmp_path):
+    page = write_audit(tmp_path, {"training": 8, "additional": 6}).read_text()
+    assert "Held-out cohorts beside training" in page
+    assert "Scans by group of each fact" in page
+    assert "hospital" in page
+    assert "<img src=x" not in page

@@ -9,6 +9,7 @@ import re
 import pytest
 import remedies_cohorts
 import remedies_counts
+import remedies_facts
 import remedies_files
 import remedies_geometry
 import remedies_images
@@ -33,6 +34,7 @@ MODULES = (
     remedies_scoring,
     remedies_counts,
     remedies_unforeseen,
+    remedies_facts,
 )
 REMEDIES: Remedies = {code: parts for module in MODULES for code, parts in module.REMEDIES.items()}
 EVERY = [(code, words) for code, parts in REMEDIES.items() for words in parts]

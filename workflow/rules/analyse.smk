@@ -38,6 +38,36 @@ rule make_tables:
         "../scripts/make_tables.py"
 
 
+rule make_subgroups:
+    """Make the table of one model on one cohort by subgroup: site and other facts, visit, volume, cohort."""
+    input:
+        metrics="<results>/metrics/{cohort}/{model}.parquet",
+        everywhere=metrics_of_cohorts,
+        facts=facts_of,
+    output:
+        parquet="<results>/tables/{cohort}/{model}/subgroups.parquet",
+        csv="<results>/tables/{cohort}/{model}/subgroups.csv",
+    log:
+        "<logs>/make_subgroups/{cohort}/{model}.log",
+    benchmark:
+        "<benchmarks>/make_subgroups/{cohort}/{model}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2_000,
+        runtime="30m",
+    params:
+        facts=fact_sources_of,
+        regions=SCHEME.scoring(),
+        convention=lookup("report/convention", within=config),
+        code=code_of("make_subgroups.py"),
+    message:
+        "Making the subgroups of {wildcards.model} on {wildcards.cohort}."
+    script:
+        "../scripts/make_subgroups.py"
+
+
 rule compare_models:
     """Compare the models of all cohorts by pairs of cases, with intervals and tests by patient and one adjustment for all."""
     input:

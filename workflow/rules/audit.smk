@@ -41,12 +41,15 @@ rule gather_audit:
         labels=audits_of_shards("labels"),
         findings=audits_of_shards("findings"),
         evidence=audits_of_shards("evidence"),
+        facts=[path for files in facts_of_cohorts().values() for path in files.values()],
     output:
         intensity="<results>/audit/intensity.parquet",
         labels="<results>/audit/labels.parquet",
         findings="<results>/audit/findings.parquet",
         cohort_table="<results>/audit/cohort_table.parquet",
         scheme="<results>/audit/scheme.json",
+        groups="<results>/audit/groups.parquet",
+        shift="<results>/audit/shift.parquet",
     log:
         "<logs>/gather_audit.log",
     benchmark:
@@ -60,6 +63,7 @@ rule gather_audit:
     params:
         uses={cohort: config["cohorts"][cohort]["use"] for cohort in IMAGE_COHORTS},
         notes=NOTES,
+        facts=facts_of_cohorts(),
         names={label.value: label.name for label in SCHEME.labels},
         version=versions.AUDIT,
     message:
@@ -76,6 +80,8 @@ rule write_audit_page:
         intensity="<results>/audit/intensity.parquet",
         labels="<results>/audit/labels.parquet",
         scheme="<results>/audit/scheme.json",
+        groups="<results>/audit/groups.parquet",
+        shift="<results>/audit/shift.parquet",
         thumbnails=audits_of_shards("thumbnails"),
         figures=collect("<results>/figures/cohorts/{name}.svg", name=("intensities", "class_shares")),
     output:

@@ -25,6 +25,7 @@ from posttx.code_digest import digest_of_code
 from posttx.config_paths import check_paths, check_previous
 from posttx.dates import check_dates
 from posttx.errors import PostTxError
+from posttx.facts import check_facts
 from posttx.exclusions import rating_notes, read_ratings, without_excluded
 from posttx.files import digest_of
 from posttx.foreign_links import check_links
@@ -76,6 +77,7 @@ def configured():
         )
         configuration.check_patients(config, cases)
         configuration.check_pictured(config, cases)
+        check_facts(cohorts)
         configuration.check_primary(config, scheme.scoring())
     except PostTxError as error:
         raise WorkflowError(told(error))

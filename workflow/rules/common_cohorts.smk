@@ -3,6 +3,7 @@
 from functools import cache
 
 from posttx.dates import newest_file
+from posttx.facts import fact_sources
 
 
 def shards_of(cohort):
@@ -56,6 +57,22 @@ def audits_of_shards(table):
 def gates():
     """Return the audit's gate; none where no cohort has images or references."""
     return ["<results>/audit/gate.json"] if IMAGE_COHORTS else []
+
+
+def facts_of(wildcards):
+    """Return the tables of facts about the cases of a cohort."""
+    return list(fact_sources_of(wildcards).values())
+
+
+def fact_sources_of(wildcards):
+    """Return the same with the key of the configuration that names each."""
+    return fact_sources(config["cohorts"][wildcards.cohort])
+
+
+def facts_of_cohorts():
+    """Return the tables of facts of all cohorts with images, cohort -> key -> file; cohorts without any left out."""
+    sources = {cohort: fact_sources(config["cohorts"][cohort]) for cohort in IMAGE_COHORTS}
+    return {cohort: files for cohort, files in sources.items() if files}
 
 
 def phantom_settings(wildcards):

@@ -120,6 +120,13 @@ def people_known(wildcards):
     return PEOPLE.get(wildcards.cohort)
 
 
+def metrics_of_cohorts(wildcards):
+    """Return a model's metrics on all cohorts that have references, its own among them."""
+    cohorts = [cohort for cohort in CASES if config["cohorts"][cohort]["use"] != "predict"]
+    scored = [cohort for cohort in cohorts if wildcards.model in models_of(cohort)] or [wildcards.cohort]
+    return [f"<results>/metrics/{cohort}/{wildcards.model}.parquet" for cohort in scored]
+
+
 def all_metrics():
     """Return the gathered scores of all models on all cohorts."""
     return [f"<results>/metrics/{cohort}/{model}.parquet" for cohort in CASES for model in models_of(cohort)]

@@ -6,6 +6,7 @@ rule draw_model:
     input:
         metrics="<results>/metrics/{cohort}/{model}.parquet",
         inter_class="<results>/tables/{cohort}/{model}/inter_class.parquet",
+        subgroups="<results>/tables/{cohort}/{model}/subgroups.parquet",
         lesions="<results>/lesions/{cohort}/{model}.parquet",
         confusion=confusion_of,
     output:
@@ -57,6 +58,12 @@ rule draw_model:
             category="3 Performance",
             labels={"cohort": "{cohort}", "model": "{model}", "figure": "false positives"},
         ),
+        subgroups=report(
+            "<results>/figures/{cohort}/{model}/subgroups.svg",
+            caption="../report/subgroups.rst",
+            category="3 Performance",
+            labels={"cohort": "{cohort}", "model": "{model}", "figure": "subgroups"},
+        ),
     log:
         "<logs>/draw_model/{cohort}/{model}.log",
     benchmark:
@@ -70,6 +77,7 @@ rule draw_model:
     params:
         colors=REGION_COLORS,
         names=LABEL_NAMES,
+        convention=lookup("report/convention", within=config),
         code=code_of("draw_model.py"),
     message:
         "Drawing {wildcards.model} on {wildcards.cohort}."

@@ -10,7 +10,9 @@ import pandas as pd
 from posttx.auditing.cohort_audit import cohort_findings, cohort_table
 from posttx.auditing.findings import Finding, findings_table, sort_findings
 from posttx.auditing.scheme_test import scheme_findings, scheme_tests
-from posttx.files import write_json
+from posttx.auditing.shift import fact_findings, groups_table, shift_findings, shift_table
+from posttx.facts import cohort_facts
+from posttx.files import write_json, write_parquet
 from posttx.logs import configure_logging
 from posttx.schemas import (
     COHORT,
@@ -45,11 +47,13 @@ def gather_audit(
     uses: Mapping[str, str],
     names: Mapping[int, str],
     notes: Sequence[Mapping[str, str]] = (),
+    facts: Mapping[str, Mapping[str, str | Path]] | None = None,
 ) -> None:
     """Write the tables of all cohorts, the scheme test, and the findings of shards and cohorts together.
 
     ``inputs``: paths of the cohort tables (``cohorts``) and of the shards' intensity, labels, findings and evidence.
-    ``uses``: cohort -> train, test or predict; ``notes``: keywords of findings that planning already knew.
+    ``uses``: cohort -> train, test or predict; ``notes``: keywords of findings that planning already knew;
+    ``facts``: cohort -> tables of facts about its cases.
     """
     cohorts = gathered(inputs["cohorts"], COHORT)
     intensity, labels = gathered(inputs["intensity"], INTENSITY), gathered(inputs["labels"], LABEL_VOLUMES)
@@ -58,16 +62,23 @@ def gather_audit(
     scheme: dict[str, Any] = scheme_tests(patients, names)
     more = cohort_findings(cohorts, intensity, labels, evidence, uses) + scheme_findings(scheme)
     more += [Finding(**note) for note in notes]
+    known = {cohort: cohort_facts(files) for cohort, files in (facts or {}).items()}
+    shift = shift_table(cohorts, intensity, labels, known, uses)
+    more += [*fact_findings(cohorts, known), *shift_findings(shift)]
     findings = pd.concat([gathered(inputs["findings"], FINDINGS), findings_table(more)], ignore_index=True)
     write_table(intensity, INTENSITY, outputs["intensity"])
     write_table(labels, LABEL_VOLUMES, outputs["labels"])
     write_table(sort_findings(findings), FINDINGS, outputs["findings"])
     write_table(cohort_table(intensity, labels), COHORT_AUDIT, outputs["cohort_table"])
     write_json(outputs["scheme"], scheme)
+    write_parquet(groups_table(cohorts, intensity, labels, known), outputs["groups"])
+    write_parquet(shift, outputs["shift"])
     logger.info("%d findings in %d cases of %d cohorts", len(findings), len(cohorts), cohorts["cohort"].nunique())
 
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     names = {int(value): name for value, name in snakemake.params.names.items()}
-    gather_audit(snakemake.input, snakemake.output, snakemake.params.uses, names, snakemake.params.notes)
+    gather_audit(
+        snakemake.input, snakemake.output, snakemake.params.uses, names, snakemake.params.notes, snakemake.params.facts
+    )

@@ -10,8 +10,9 @@ import pandas as pd
 from posttx.analysis.comparison import PRIMARY, SECONDARY
 from posttx.analysis.evidence import evidence
 from posttx.analysis.interpretation_rules import RULES
-from posttx.analysis.judgements import Judgement, Outcome, Row, count, judged, of_summary, records
+from posttx.analysis.judgements import Judgement, Outcome, Row, count, judged, of_subgroup, of_summary, records
 from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P
+from posttx.analysis.subgroups import VOLUME
 from posttx.analysis.wording import Sentence, concluded, listed
 from posttx.measures import measure_of
 
@@ -71,6 +72,8 @@ def found(tables: Mapping[str, pd.DataFrame], comparison: pd.DataFrame | None = 
             conclusions += _gathered(rule, outcomes, named)
         if table == "inter_class":
             conclusions += _no_dependency(named)
+    if "subgroups" in tables:
+        conclusions += gaps(records(tables["subgroups"]), classes[0]["convention"])
     if comparison is not None and len(comparison):
         conclusions += _comparisons(comparison)
     return conclusions + _data(int(tables["summary"]["n_patients"].max()))
@@ -140,6 +143,25 @@ def _no_dependency(named: Found) -> list[Judgement]:
     if set(examined) & set(GATHERED["inter_class"]["dependency"]):
         return []
     return [Judgement("dependency", Outcome.NOT_SHOWN, {"examined": len(examined)})]
+
+
+def gaps(rows: Sequence[Row], convention: str) -> list[Judgement]:
+    """Return one judgement per fact and region whose groups are shown to differ: the group with the lowest value.
+
+    Thirds of the volume are left out, because the size bias tells of them.
+    """
+    shown: dict[tuple[str, str], Judgement] = {}
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in sorted(rows, key=lambda row: row["value"]):
+        key = (row["fact"], row["region"])
+        if row["convention"] != convention or row["fact"] == VOLUME:
+            continue
+        groups.setdefault(key, []).append(row["group"])
+        (judgement,) = of_subgroup(row)
+        if judgement.outcome in (Outcome.GROUP_ABOVE, Outcome.GROUP_BELOW):
+            shown.setdefault(key, judgement)
+    others = {key: names[1] if len(names) == 2 else "the rest" for key, names in groups.items()}
+    return [Judgement(one.rule, one.outcome, {**one.facts, "other": others[key]}) for key, one in sorted(shown.items())]
 
 
 def _comparisons(comparison: pd.DataFrame) -> list[Judgement]:

@@ -127,6 +127,15 @@ RULES: Mapping[str, Rule] = {
             {"poor": 0.20},
         ),
         Rule(
+            "subgroup",
+            "Subgroups",
+            "The Dice of a group of cases (site, visit, lesion volume, cohort, or any fact given) is called lower or "
+            "higher than that of the other groups when the interval of the gap excludes 0 and the test of all groups "
+            "of that fact, with Holm over all facts, classes and measures, is below {alpha}. A group, or the rest, of "
+            "fewer than {test} patients is too few for it.",
+            {"alpha": ALPHA, "test": FEWEST_FOR_P},
+        ),
+        Rule(
             "comparison",
             "Comparison of models",
             "Models are compared on the cases that both have. One endpoint, named in the configuration, is primary; "

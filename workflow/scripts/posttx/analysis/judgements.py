@@ -74,6 +74,8 @@ class Outcome(StrEnum):
     NO_TESTS = auto()
     ROUGH = auto()
     COMPARED = auto()
+    GROUP_ABOVE = auto()
+    GROUP_BELOW = auto()
 
 
 @dataclass(frozen=True)
@@ -273,6 +275,21 @@ def of_comparison(row: Row) -> list[Judgement]:
     return [Judgement("comparison", Outcome(row["verdict"]), dict(row))]
 
 
+def of_subgroup(row: Row) -> list[Judgement]:
+    """Judge the gap of one subgroup to the cases of the other groups."""
+    facts = {name: row[name] for name in ("fact", "group", "region", "value", "rest_value")}
+    counts = {name: count(row[name]) for name in ("n_patients", "rest_n_patients")}
+    return [Judgement("subgroup", _OF_GAP[Evidence(row["outcome"])], {**facts, **counts, "other": "the rest"})]
+
+
+_OF_GAP: Mapping[Evidence, Outcome] = {
+    Evidence.ABOVE: Outcome.GROUP_ABOVE,
+    Evidence.BELOW: Outcome.GROUP_BELOW,
+    Evidence.NOT_AFTER_HOLM: Outcome.NOT_AFTER_HOLM,
+    Evidence.NOT_SHOWN: Outcome.NOT_SHOWN,
+    Evidence.TOO_FEW: Outcome.TOO_FEW_PATIENTS,
+    Evidence.NOT_EXAMINED: Outcome.NOT_EXAMINED,
+}
 OF_ROW: Mapping[str, Callable[[Row], list[Judgement]]] = {
     "summary": of_summary,
     "per_class": of_class,
@@ -282,6 +299,7 @@ OF_ROW: Mapping[str, Callable[[Row], list[Judgement]]] = {
     "worst_cases": of_case,
     "best_cases": of_case,
     "comparison": of_comparison,
+    "subgroups": of_subgroup,
 }
 
 

@@ -151,6 +151,35 @@ class Patients:
             p[many] = (_extreme(self.signs, sums[:, many]) * FLIPS + 1) / (FLIPS + 1)
         return p
 
+    def groups_p(self, values: FloatArray, member: IntArray) -> float:
+        """Return the p of "all groups have the same mean" from values (cases,) and each case's group, -1 for none.
+
+        The sum over groups of squared deviations from the common mean, each over its number of cases, is compared with
+        what it is where the signs of each patient's share in it are flipped: a patient may have scans in several
+        groups. NaN where fewer than ``FEWEST_FOR_P`` patients or two groups have a value.
+        """
+        used = ~np.isnan(values) & (member >= 0)
+        groups, place = np.unique(member[used], return_inverse=True)
+        _, whose = np.unique(self.index[used], return_inverse=True)
+        count = int(whose.max()) + 1 if used.any() else 0
+        if len(groups) < 2 or count < FEWEST_FOR_P:
+            return float("nan")
+        inside = np.eye(len(groups))[place]
+        sizes = inside.sum(axis=0)
+        centred = values[used] - values[used].mean()
+        shares = np.zeros((count, len(groups)))
+        np.add.at(shares, whose, centred[:, None] * (inside - sizes / sizes.sum()) / np.sqrt(sizes))
+        if count <= EXACT_PATIENTS:
+            return _share_as_far(_all_signs(count), shares)
+        drawn = self.signs[:, np.unique(self.index[used])]
+        return float((_share_as_far(drawn, shares) * FLIPS + 1) / (FLIPS + 1))
+
+
+def _share_as_far(signs: npt.NDArray, shares: FloatArray) -> float:
+    """Return the share of the patterns of signs whose squared length is at least that of the observed sum."""
+    bound = float((shares.sum(axis=0) ** 2).sum()) * (1 - 1e-9) - 1e-12 * float((shares**2).max(initial=0.0))
+    return float(np.mean(((signs.astype(np.float64) @ shares) ** 2).sum(axis=1) >= bound))
+
 
 def interval(
     value: float, without: FloatArray, scale: Scale = IDENTITY, freedom: float | None = None

@@ -11,6 +11,7 @@ import pandas as pd
 from posttx.analysis.comparison import VERDICTS
 from posttx.analysis.interpretation_rules import LEVEL_TEXT
 from posttx.analysis.judgements import Judgement, Number, Outcome, judged
+from posttx.analysis.subgroups import MEAN
 from posttx.analysis.tables import HEAVIEST
 from posttx.measures import measure_of
 
@@ -175,6 +176,19 @@ def _no_verdict(outcome: Outcome) -> Callable[[Facts], str]:
     return words
 
 
+def _gap(facts: Facts) -> str:
+    of_what = "mean Dice" if facts["region"] == MEAN else f"Dice of {facts['region']}"
+    return (
+        f"{of_what} by {facts['fact']}: {facts['group']} {facts['value']:.3f} "
+        f"({facts['n_patients']} patients) against {facts['other']} {facts['rest_value']:.3f} "
+        f"({facts['rest_n_patients']} patients)"
+    )
+
+
+def _no_gap(opening: str) -> Callable[[Facts], str]:
+    return lambda facts: f"{opening}. {_gap(facts)}"
+
+
 _ANYWHERE: Mapping[Outcome, Words] = {
     Outcome.NOTHING_SCORED: "nothing was scored: no case has both a reference and a prediction",
     Outcome.NO_REFERENCE_HAS_IT: "no reference has {region}: how well it is segmented cannot be said",
@@ -230,6 +244,12 @@ _BY_RULE: Mapping[tuple[str, Outcome], Words] = {
     ("conservative", Outcome.NOT_AFTER_HOLM): _conservative("neither conservative nor generous is shown after Holm"),
     ("conservative", Outcome.TOO_FEW_PATIENTS): "too few patients ({patients}) to call it conservative or generous",
     ("case", Outcome.CASE_ERRORS): _case,
+    ("subgroup", Outcome.GROUP_ABOVE): _gap,
+    ("subgroup", Outcome.GROUP_BELOW): _gap,
+    ("subgroup", Outcome.NOT_SHOWN): _no_gap("no gap is shown"),
+    ("subgroup", Outcome.NOT_AFTER_HOLM): _no_gap("a gap is not shown after Holm"),
+    ("subgroup", Outcome.TOO_FEW_PATIENTS): _no_gap("too few patients to compare"),
+    ("subgroup", Outcome.NOT_EXAMINED): _no_gap("not compared"),
     ("comparison", Outcome.BETTER): _comparison("better"),
     ("comparison", Outcome.WORSE): _comparison("worse"),
     ("comparison", Outcome.EQUIVALENT): _comparison("equivalent within the margin"),
@@ -311,6 +331,8 @@ _CONCLUDED: Mapping[tuple[str, Outcome], Words] = {
     ("noise", Outcome.FREE): "free of false positives: {regions}",
     ("conservative", Outcome.CONSERVATIVE): "conservative (leaves out more than it adds) for {regions}",
     ("conservative", Outcome.GENEROUS): "generous (adds more than it leaves out) for {regions}",
+    ("subgroup", Outcome.GROUP_ABOVE): _gap,
+    ("subgroup", Outcome.GROUP_BELOW): _gap,
     ("comparison", Outcome.COMPARED): _compared,
     ("data", Outcome.NO_INTERVALS): "only {patients} {noun}: no interval, and nothing that generalises",
     ("data", Outcome.NO_TESTS): "only {patients} patients: too few for any test, and all intervals are rough",

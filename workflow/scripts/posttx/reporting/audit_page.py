@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from posttx.auditing.finding_codes import CODES
 from posttx.auditing.findings import count_by_code, fatal_severities
-from posttx.files import read_json, write_text
+from posttx.files import read_json, read_parquet, write_text
 from posttx.redaction import public_findings
 from posttx.reporting import report_data
 from posttx.reporting.pages import digest, environment, joined, run_digest, texts
@@ -27,6 +27,7 @@ STYLES = ("vendor/datatables/dataTables.dataTables.min.css", "style.css", "audit
 # Rows of the findings table in the page, errors first: with 1,621 pictured cases it stays below 10 MB.
 MOST_FINDINGS = 6000
 REASONS = 2
+GROUP_KINDS = {"p99": "99th percentile, median", "presence": "present, share", "volume": "volume, median mm³"}
 
 
 def write_audit_page(
@@ -72,6 +73,8 @@ def page_context(
         "intensity": report_data.intensities(intensity),
         "classes": report_data.class_balance(labels, settings["colors"]),
         "figures": {name: figure(figures / f"{name}.svg", name) for name in ("intensities", "class_shares")},
+        "shift": shift_view(read_parquet(results / "audit/shift.parquet")),
+        "groups": groups_view(read_parquet(results / "audit/groups.parquet")),
         "scheme": scheme_parts(read_json(results / "audit/scheme.json"), settings["colors"]),
         "colors": {f"{label} {name}": settings["colors"][name] for label, name in settings["labels"].items()},
         "modality": settings["modality"],
@@ -94,6 +97,36 @@ def codes_view(findings: pd.DataFrame, counts: Mapping[str, Mapping[str, int]]) 
         ("What it means", ""), ("What to do", ""),
     ]  # fmt: skip
     return View("codes", "Findings by code", headers, rows)
+
+
+def shift_view(shift: pd.DataFrame) -> View:
+    """Make the table of what held-out cohorts have that the training cohort hardly has, those told first."""
+    rows = [
+        [text(row["cohort"]), text(row["kind"]), text(row["name"]), text(row["group"]), count(row["n_patients"]),
+         number(100 * row["share"], 0), count(row["train_n_patients"]), number(100 * row["train_share"], 0),
+         text("yes" if row["under_represented"] else "no")]
+        for _, row in shift.sort_values("under_represented", ascending=False, kind="stable").iterrows()
+    ]  # fmt: skip
+    headers = [
+        ("Cohort", ""), ("Kind", ""), ("What", ""), ("Group", ""), ("Patients", ""), ("Share, %", ""),
+        ("Patients in training", ""), ("Share in training, %", ""), ("Rare in training", ""),
+    ]  # fmt: skip
+    return View("shift", "Held-out cohorts beside the training cohort", headers, rows)
+
+
+def groups_view(groups: pd.DataFrame) -> View:
+    """Make the table of intensities, presence and volumes by group of each fact: one row per group."""
+    described = groups[groups["kind"] != "cases"]
+    columns = list(dict.fromkeys(zip(described["kind"], described["name"], strict=True)))
+    rows = []
+    for (cohort, fact, group), part in groups.groupby(["cohort", "fact", "group"], sort=False):
+        found = {(row["kind"], row["name"]): row["value"] for _, row in part.iterrows()}
+        first = part.iloc[0]
+        cells = [text(cohort), text(fact), text(group), count(first["n"]), count(first["n_patients"])]
+        rows.append([*cells, *(number(found.get(column), 2 if column[0] == "presence" else 0) for column in columns)])
+    heads = [("Cohort", ""), ("Fact", ""), ("Group", ""), ("Scans", ""), ("Patients", "")]
+    heads += [(f"{name} {GROUP_KINDS[kind]}", "") for kind, name in columns]
+    return View("groups", "Scans by group of each fact", heads, rows)
 
 
 def scheme_parts(scheme: Mapping[str, Any], colors: Mapping[str, str]) -> dict[str, Any]:

@@ -14,9 +14,9 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
-from posttx.analysis.conclusions import conclusions
-from posttx.analysis.judgements import Outcome
-from posttx.analysis.wording import Sentence, sentences
+from posttx.analysis.conclusions import conclusions, gaps
+from posttx.analysis.judgements import Outcome, records
+from posttx.analysis.wording import Sentence, concluded, sentences
 from posttx.auditing.findings import findings_table
 from posttx.errors import PostTxError
 from posttx.files import read_json, read_parquet
@@ -134,6 +134,7 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
         "false_positives",
         "per_region",
         "class_differences",
+        "subgroups",
     } - set(tables)
     if missing:
         raise PostTxError(f"there is no table {', '.join(sorted(missing))}", remedy="Run the workflow", file=folder)
@@ -170,6 +171,10 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
         | {"summary": _headline_rows(tables["summary"], said["summary"], convention)},
         "volume_bias": views.volume_bias(tables["volume_bias"], key, colors, files("volume_bias")),
         "inter_class": views.inter_class(tables["inter_class"], key, names, files("inter_class")),
+        "subgroups": views.subgroups(tables["subgroups"], key, convention, files("subgroups")),
+        "gaps": [
+            ("", concluded(gap).text) for gap in gaps(records(tables["subgroups"]), convention)
+        ],
         "false_positives": views.false_positives(tables["false_positives"], key, colors, files("false_positives")),
         "worst": views.extreme_cases(tables["worst_cases"], key, "worst", files("worst_cases"), pictured),
         "best": views.extreme_cases(tables["best_cases"], key, "best", files("best_cases"), pictured),

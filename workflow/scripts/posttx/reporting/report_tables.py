@@ -10,8 +10,10 @@ from typing import Any
 import pandas as pd
 
 from posttx.analysis.comparison import VERDICTS
+from posttx.analysis.evidence import Evidence
 from posttx.analysis.judgements import Outcome, dependency_of, of_case, records
 from posttx.analysis.statistics import FEWEST_FOR_P
+from posttx.analysis.subgroups import MEAN
 from posttx.analysis.wording import worded
 from posttx.conventions import CONVENTIONS
 from posttx.measures import CONTRACT, measure_of
@@ -112,6 +114,33 @@ def _with_n(row: pd.Series) -> Cell:
         cell = replace(cell, title=f"median {median:,.{digits}f}, quartiles {quartiles}")
     told = [cell.interval, f"n = {int(n)}" if n is not None else "", f"{int(infinite)} infinite" if infinite else ""]
     return replace(cell, interval=", ".join(part for part in told if part))
+
+
+def subgroups(table: pd.DataFrame, key: str, headline: str, files: Sequence[tuple[str, str]]) -> View:
+    """Make the table of subgroups: one row per group, its Dice of every class under the headline convention."""
+    own = table[table["convention"] == headline]
+    regions = list(dict.fromkeys(own["region"]))
+    rows = []
+    for (fact, group), part in own.groupby(["fact", "group"], sort=False):
+        found = {row["region"]: row for _, row in part.iterrows()}
+        patients = max(int(row["n_patients"]) for row in found.values())
+        cells = [text(fact), text(group), count(patients)]
+        for region in regions:
+            cells.append(_of_group(found[region]) if region in found else text(""))
+        rows.append(cells)
+    heads = [("Fact", ""), ("Group", ""), ("Patients", "with a value of any class")]
+    heads += [("Mean" if region == MEAN else region, "Dice") for region in regions]
+    note = (
+        "↓ ↑: shown to be lower or higher than the other groups, with Holm over the table. Gaps, p-values: in the file."
+    )
+    return View(f"subgroups-{key}", f"Dice by subgroup ({headline})", heads, rows, files, note)
+
+
+def _of_group(row: pd.Series) -> Cell:
+    cell = number(row["value"], 3, row["ci_low"], row["ci_high"])
+    sign = {Evidence.ABOVE: " ↑", Evidence.BELOW: " ↓"}.get(row["outcome"], "")
+    told = [cell.interval, "too few patients" if row["outcome"] == Evidence.TOO_FEW else f"{int(row['n_patients'])} p."]
+    return replace(cell, text=cell.text + sign, interval=", ".join(part for part in told if part))
 
 
 def per_class(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:

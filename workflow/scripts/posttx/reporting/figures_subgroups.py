@@ -1,0 +1,66 @@
+"""The forest figure: Dice of every subgroup with its interval, one panel per class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from posttx.analysis.evidence import Evidence
+from posttx.analysis.subgroups import MEAN
+from posttx.reporting.style import INK, figure, say
+
+SHOWN = (Evidence.ABOVE, Evidence.BELOW)
+NO_GROUPS = "There are no subgroups to compare."
+LONGEST = 26
+COLUMNS = 3
+
+
+def draw_subgroups(table: pd.DataFrame, colors: Mapping[str, str], convention: str, path: str | Path) -> None:
+    """Draw the mean Dice of each subgroup with its interval, a panel per label and one for the mean over labels.
+
+    ``table`` is that of ``analysis.subgroups``; filled marks have a gap to the rest that is shown, hollow ones have
+    none. The number of patients stands beside each group's name; a group without interval is a mark alone.
+    """
+    rows = table[(table["convention"] == convention) & table["value"].notna()]
+    regions = [name for name in (*colors, MEAN) if name in set(rows["region"])]
+    groups = list(dict.fromkeys(zip(rows["fact"], rows["group"], strict=True)))
+    if not groups:
+        with figure(path) as axes:
+            return say(axes, NO_GROUPS)
+    height = len(regions) // COLUMNS + bool(len(regions) % COLUMNS)
+    size = (9.6, height * (1.0 + 0.24 * len(groups)))
+    with figure(path, height, COLUMNS, size=size, sharex=True, sharey=True) as panels:
+        for panel in panels.flat[len(regions) :]:
+            panel.set_axis_off()
+        for panel, region in zip(panels.flat, regions, strict=False):
+            own = rows[rows["region"] == region].set_index(["fact", "group"])
+            color = colors.get(region, INK)
+            for place, key in enumerate(groups):
+                if key in own.index:
+                    _mark(panel, place, own.loc[key], color)
+            panel.set_title("mean over labels" if region == MEAN else region)
+            panel.set(ylim=(len(groups) - 0.4, -0.6), xlim=(-0.02, 1.14))
+            panel.set_yticks(range(len(groups)), [_name(*key) for key in groups], parse_math=False, fontsize=8.5)
+            panel.grid(axis="y", visible=False)
+            panel.set_xticks((0, 0.25, 0.5, 0.75, 1.0), ("0", ".25", ".5", ".75", "1"))
+            panel.tick_params(labelbottom=True)
+            panel.set_xlabel("Dice; right: patients")
+
+
+def _mark(panel: Axes, place: int, row: pd.Series, color: str) -> None:
+    if not np.isnan(row["ci_low"]):
+        panel.plot([row["ci_low"], row["ci_high"]], [place, place], color=color, linewidth=1.4)
+    shown = row["outcome"] in SHOWN
+    panel.plot(row["value"], place, "o", color=color, markersize=5, markerfacecolor=color if shown else "white")
+    panel.annotate(
+        f"{row['n_patients']}", (1.13, place), ha="right", va="center", fontsize=7, color=INK, annotation_clip=False
+    )
+
+
+def _name(fact: str, group: str) -> str:
+    name = f"{fact}: {group}"
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
