@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from browser_pages import PATIENCE
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
@@ -38,6 +39,8 @@ def opened(browser):
 
     def open_page(path, **options):
         context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, "offline": True, **options})
+        # A busy machine is no failure of a page.
+        context.set_default_timeout(PATIENCE * 1000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from browser_pages import AXE, has_count, sort_by
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
-
-AXE = Path(__file__).parent / "vendor/axe.min.js"
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +32,11 @@ def test_findings_sort_filter_and_are_saved(opened, audit):
     page = opened(audit)
     table = page.locator("#table-findings-list")
     assert table.locator("tbody tr").first.locator("td").nth(1).inner_text() == "FIL004"
-    table.locator("th", has_text="Code").click()
+    sort_by(table, "Code")
     codes = [text.strip() for text in table.locator("tbody tr td:nth-child(2)").all_inner_texts()]
     assert codes == sorted(codes)
     table.locator("input[type=search]").fill("saturated")
-    assert table.locator("tbody tr").count() == 1
+    has_count(table.locator("tbody tr"), 1)
     with page.expect_download() as download:
         table.get_by_role("button", name="CSV").click()
     saved = pd.read_csv(download.value.path())
