@@ -1,7 +1,7 @@
 """What a change of each key of the configuration runs again, by dry runs on a run that was finished in name only.
 
-Every output is a file of a few bytes, which `--touch` notes as made from the configuration: as good as the real one to plan
-on. A key of the schema that no row here speaks of fails the test.
+Every output is a file of a few bytes, which `--touch` notes as made from the configuration: as good as the real one to
+plan on. A key of the schema that no row here speaks of fails the test.
 """
 
 import copy
@@ -77,14 +77,28 @@ SCORED = "score_shard gather_metrics make_tables write_report"
 ALL_BUT_SCAN = f"standardize_shard write_dataset {GPU} {SCORED}"
 # Key of the schema (* for names that the user gives) -> what happens. `None`: it has one value only.
 CHANGES: dict[str, Change | None] = {
-    "dataset.id": change("dataset.id", 502, f"write_dataset {GPU} {SCORED}", "scan_shard audit_shard standardize_shard"),
+    "dataset.id": change(
+        "dataset.id", 502, f"write_dataset {GPU} {SCORED}", "scan_shard audit_shard standardize_shard"
+    ),
     "dataset.name": change("dataset.name", "Other", f"write_dataset {GPU} {SCORED}", "scan_shard audit_shard"),
     "labels": change("labels", "renamed", f"audit_shard check_audit {SCORED}", "scan_shard"),
     "cohorts.*.use": change("cohorts.held.use", "predict", "audit_shard check_audit write_report", "train_fold"),
-    "cohorts.*.path": change("cohorts.held.path", "data/other", f"scan_shard audit_shard check_audit {SCORED}", "train_fold"),
-    "cohorts.*.layout": change("cohorts.held.layout", "brats2023", "write_report", f"standardize_shard {GPU} score_shard"),
+    "cohorts.*.path": change(
+        "cohorts.held.path", "data/other", f"scan_shard audit_shard check_audit {SCORED}", "train_fold"
+    ),
+    "cohorts.*.layout": change(
+        "cohorts.held.layout", "brats2023", "write_report", f"standardize_shard {GPU} score_shard"
+    ),
     "cohorts.*.sheet": change("cohorts.roster.sheet", "fewer.tsv", f"scan_shard check_audit {SCORED}", "train_fold"),
-    "cohorts.*.phantom.cases": change("cohorts.simulated.phantom.cases", 2, "make_phantom_case scan_shard", "train_fold"),
+    "cohorts.*.facts": change(
+        "cohorts.held.facts",
+        "facts.tsv",
+        "gather_audit check_audit make_subgroups write_report",
+        f"audit_shard standardize_shard make_tables score_shard {GPU}",
+    ),
+    "cohorts.*.phantom.cases": change(
+        "cohorts.simulated.phantom.cases", 2, "make_phantom_case scan_shard", "train_fold"
+    ),
     "cohorts.*.phantom.seed": change("cohorts.simulated.phantom.seed", 3, "make_phantom_case scan_shard", "train_fold"),
     "cohorts.*.phantom.spacing": change(
         "cohorts.simulated.phantom.spacing", 5.0, "make_phantom_case scan_shard predict_shard", "train_fold"
@@ -93,16 +107,22 @@ CHANGES: dict[str, Change | None] = {
     "permissions": change("permissions", "owner", "write_report", f"make_tables {GPU} score_shard"),
     "shards": change("shards", 2, f"scan_shard audit_shard check_audit {ALL_BUT_SCAN}"),
     "audit.fail_on": change(
-        "audit.fail_on", ["nothing"], "check_audit write_audit_page write_report write_provenance bundle_report",
+        "audit.fail_on",
+        ["nothing"],
+        "check_audit write_audit_page write_report write_provenance bundle_report",
         f"audit_shard gather_audit {ALL_BUT_SCAN.replace('write_report', '')}",
     ),
     "audit.geometry": change("audit.geometry", "trust_affine", f"audit_shard check_audit {ALL_BUT_SCAN}", "scan_shard"),
     "standardize.orientation": change("standardize.orientation", "LPS", ALL_BUT_SCAN, "scan_shard audit_shard"),
     "standardize.spacing": change("standardize.spacing", 2.0, ALL_BUT_SCAN, "scan_shard audit_shard"),
-    "standardize.clip_percentiles": change("standardize.clip_percentiles", [2, 98], ALL_BUT_SCAN, "scan_shard audit_shard"),
+    "standardize.clip_percentiles": change(
+        "standardize.clip_percentiles", [2, 98], ALL_BUT_SCAN, "scan_shard audit_shard"
+    ),
     "standardize.interpolation": change("standardize.interpolation", "cubic", ALL_BUT_SCAN, "scan_shard audit_shard"),
     "standardize.extra_channels": change("standardize.extra_channels", ["t1c-t1n"], ALL_BUT_SCAN, "audit_shard"),
-    "models.*.predictions.*": change("models.theirs.predictions.held", "data/again", SCORED, "train_fold standardize_shard"),
+    "models.*.predictions.*": change(
+        "models.theirs.predictions.held", "data/again", SCORED, "train_fold standardize_shard"
+    ),
     "models.*.counts.*": change("models.tallied.counts.tally", "again.json", "import_counts write_report", GPU),
     "models.*.train.configuration": None,
     "models.*.train.folds": training("folds", 3, f"write_splits describe_splits {GPU} {SCORED}"),
@@ -128,35 +148,53 @@ CHANGES: dict[str, Change | None] = {
     "evaluation.counts_voxel_mm3": change("evaluation.counts_voxel_mm3", 2.0, "import_counts write_report", GPU),
     "evaluation.surface_tolerance_mm": change("evaluation.surface_tolerance_mm", [2.0], SCORED, GPU),
     "evaluation.missing": change("evaluation.missing", "penalise", SCORED, GPU),
-    "statistics.primary.measure": change("statistics.primary", {"measure": "iou"}, "compare_models write_report", "score_shard"),
+    "statistics.primary.measure": change(
+        "statistics.primary", {"measure": "iou"}, "compare_models write_report", "score_shard"
+    ),
     "statistics.primary.convention": change(
         "statistics.primary", {"convention": "present-only"}, "compare_models write_report", "score_shard"
     ),
-    "statistics.primary.region": change("statistics.primary", {"region": "ET"}, "compare_models write_report", "score_shard"),
+    "statistics.primary.region": change(
+        "statistics.primary", {"region": "ET"}, "compare_models write_report", "score_shard"
+    ),
     "statistics.margins.*": change("statistics.margins", {"dice": 0.1}, "compare_models write_report", "score_shard"),
     "statistics.bootstrap": change("statistics.bootstrap", 300, "write_report", f"score_shard {GPU}"),
     "statistics.seed": change("statistics.seed", 3, "write_splits make_tables write_report", "standardize_shard"),
     "statistics.previous": change("statistics.previous", "before", "compare_models write_report", "score_shard"),
-    "report.title": change("report.title", "Other", "write_report bundle_report", f"make_tables write_provenance {SCORED[:11]}"),
+    "report.title": change(
+        "report.title", "Other", "write_report bundle_report", f"make_tables write_provenance {SCORED[:11]}"
+    ),
     "report.extreme_cases": change("report.extreme_cases", 3, "make_tables draw_cases write_report", "score_shard"),
     "report.cases": change("report.cases", ["all"], "draw_cases write_report", "make_tables score_shard"),
     "report.convention": change("report.convention", "present-only", "make_tables write_report", "score_shard"),
-    "report.palette": change("report.palette", "okabe-ito", "draw_model draw_cohorts write_report", "make_tables score_shard"),
-}  # fmt: skip
+    "report.palette": change(
+        "report.palette", "okabe-ito", "draw_model draw_cohorts write_report", "make_tables score_shard"
+    ),
+}
 # Beyond single keys: what a user adds or takes away.
 MORE = {
     "a model is added": change(
-        "models.newer", {"predictions": {"held": "data/again"}}, f"compare_models {SCORED}", "train_fold standardize_shard"
+        "models.newer",
+        {"predictions": {"held": "data/again"}},
+        f"compare_models {SCORED}",
+        "train_fold standardize_shard",
     ),
     "a model is removed": change(
-        "models", {key: CONFIG["models"][key] for key in ("nnunet", "tallied")}, "write_report", "train_fold standardize_shard predict_shard"
+        "models",
+        {key: CONFIG["models"][key] for key in ("nnunet", "tallied")},
+        "write_report",
+        "train_fold standardize_shard predict_shard",
     ),
-    "a model is trained beside a gate that opens": change("models.second", {"train": {"device": "cpu", "folds": 2, "planner": "resenc_m"}}, "train_fold"),
+    "a model is trained beside a gate that opens": change(
+        "models.second", {"train": {"device": "cpu", "folds": 2, "planner": "resenc_m"}}, "train_fold"
+    ),
     "a cohort is removed": change(
-        "cohorts", {key: CONFIG["cohorts"][key] for key in ("training", "held", "tally", "roster")},
-        "gather_audit check_audit write_report", "train_fold standardize_shard predict_shard",
+        "cohorts",
+        {key: CONFIG["cohorts"][key] for key in ("training", "held", "tally", "roster")},
+        "gather_audit check_audit write_report",
+        "train_fold standardize_shard predict_shard",
     ),
-}  # fmt: skip
+}
 
 
 def leaves(schema: dict[str, Any], where: tuple[str, ...] = ()) -> Iterator[str]:
@@ -208,6 +246,7 @@ def finish_in_name(root: Path) -> None:
     (root / "fewer.tsv").write_text("case\tseg\n" + lines[0])
     header = "cohort\tcase\trating\tcomment\n"
     (root / "ratings.tsv").write_text(header)
+    (root / "facts.tsv").write_text(f"case\tsite\n{HELD[0]}\tnorth\n")
     (root / "excluding.tsv").write_text(f"{header}held\t{HELD[0]}\texclude\tmotion\n")
     for name in ("summary.json", "again.json"):
         (root / name).write_text("{}")

@@ -29,9 +29,17 @@ def keys_of(schema, path=""):
 
 
 ALL_KEYS = dict(keys_of(SCHEMA))
-WITHOUT_DEFAULT = {"cohorts.<name>.use", "cohorts.<name>.path", "cohorts.<name>.sheet", "cohorts.<name>.phantom", "cohorts.<name>.facts",
-                   "cohorts.<name>.phantom.cases", "models.<name>.train", "models.<name>.predictions",
-                   "models.<name>.counts"}  # fmt: skip
+WITHOUT_DEFAULT = {
+    "cohorts.<name>.use",
+    "cohorts.<name>.path",
+    "cohorts.<name>.sheet",
+    "cohorts.<name>.phantom",
+    "cohorts.<name>.facts",
+    "cohorts.<name>.phantom.cases",
+    "models.<name>.train",
+    "models.<name>.predictions",
+    "models.<name>.counts",
+}
 
 
 @pytest.mark.parametrize("key", ALL_KEYS)
