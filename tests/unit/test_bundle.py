@@ -4,6 +4,7 @@ import re
 import shutil
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import results_tree as tree
 from audit_tree import write_audit
@@ -78,6 +79,20 @@ def test_no_path_is_in_it_and_the_results_keep_them(made, tmp_path):
     assert hits(results / "report", [FOLDER]) == []
     assert hits(results / "cohorts", [FOLDER])
     assert FOLDER in (results / "provenance.json").read_text()
+
+
+def test_notes_in_tables_leave_by_choice(copied, tmp_path):
+    """The scores of a single case carry what is common to all files of the cohort: the name of its prediction."""
+    results, _, _ = copied
+    path = results / "metrics/additional/nnunet.parquet"
+    table = pd.read_parquet(path)
+    notes = {"scheme": "brats2024", "prediction": f"{FOLDER}.nii.gz", "remarks": f'["{FOLDER}"]'}
+    write_parquet(table, path, notes)
+    write_bundle(results, tmp_path / "bundle")
+    left = tmp_path / "bundle/metrics/additional/nnunet.parquet"
+    assert hits(tmp_path / "bundle", [FOLDER]) == []
+    assert pq.read_schema(left).metadata[b"scheme"] == b"brats2024"
+    pd.testing.assert_frame_equal(pd.read_parquet(left), table)
 
 
 def test_what_todays_pages_do_not_link_is_not_in_it(copied, tmp_path):

@@ -18,7 +18,7 @@ from posttx.auditing.finding_codes import CODES
 from posttx.case_ids import IMAGE_COLUMNS
 from posttx.config_paths import PATH
 from posttx.configuration import read_yaml
-from posttx.files import digest_of, read_json, read_parquet, write_json, write_parquet
+from posttx.files import digest_of, read_json, read_parquet, replacing, write_json, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,11 @@ DESCRIBED = re.compile(r"FIL00[3-79]|COH00[5-7]|COH01[246]|EVA013|(DUP|FCT|GEO|I
 # Should a path stand in such a message after all, it has one of these.
 PATH_SIGNS = re.compile(r"[/\\]|\.nii|\.gz", re.IGNORECASE)
 PROVENANCE = ("written", "python", "packages", "git_commit", "git_changed_files", "config_digest", "seeds", "hardware")
+# Of the notes in Parquet files: none that names a file, or says something of a single one in words.
+NOTES = (
+    "pandas", "scheme", "scheme_digest", "regions", "versions", "convention", "seed", "voxel_mm3", "counts_sha256",
+    "prediction_sha256", "reference_sha256", "default_split_leaks",
+)  # fmt: skip
 # Codes whose case need not be one of the cohort's table: it is known to be a case of the cohort all the same.
 LEFT_OUT = ("COH009",)
 EVERY_COHORT = "all"
@@ -90,7 +95,21 @@ def write_public(source: Path, name: str, target: Path) -> bool:
     written = PUBLIC.get(name) or PUBLIC.get(name.split("/")[0] + "/")
     if written:
         written(source, target)
-    return bool(written)
+    return bool(written) or (name.endswith(".parquet") and _write_noted(source, target))
+
+
+def _write_noted(source: Path, target: Path) -> bool:
+    """Write a table without the notes in its file that are not to leave; False where it has none of them."""
+    import pyarrow.parquet as pq
+
+    notes = pq.read_schema(source).metadata or {}
+    public = {key: value for key, value in notes.items() if key.decode("utf-8", "replace") in NOTES}
+    if public == notes:
+        return False
+    table = pq.read_table(source).replace_schema_metadata(public)
+    with replacing(target) as beside:
+        pq.write_table(table, beside)
+    return True
 
 
 def _write_provenance(source: Path, target: Path) -> None:
