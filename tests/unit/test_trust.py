@@ -70,7 +70,7 @@ def test_its_remedies_help(tmp_path, monkeypatch):
     write_checkpoint(path, lambda beside: torch.save({"w": 1}, beside))
     for place in (path.parent, *path.parent.iterdir()):
         os.chown(place, SOMEBODY, SOMEBODY)
-    with pytest.raises(PostTxError, match=rf"cp -r .*{trust.TRUSTED}"):
+    with pytest.raises(PostTxError, match=rf"cp -rL .*{trust.TRUSTED}"):
         read_checkpoint(path)
     shutil.copytree(path.parent, tmp_path / "copy")
     assert read_checkpoint(tmp_path / "copy" / FINAL)[0] == {"w": 1}
