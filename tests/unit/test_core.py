@@ -247,6 +247,8 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones():
         ({0: "A", 3: "B"}, {}, "from 1 to 255"),
         ({1: "A", 256: "B"}, {}, "from 1 to 255"),
         ({1: "A", 2: "A"}, {}, "unique"),
+        ({1: "A", 2: "ignore"}, {}, "a meaning of its own"),
+        ({1: "background"}, {}, "a meaning of its own"),
         ({1: "A", 2: "B"}, {"C": [1, 5]}, "integers that no label has"),
     ],
 )

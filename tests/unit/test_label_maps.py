@@ -1,8 +1,11 @@
 """One reading of label maps: the same values are accepted, rounded or refused by audit, standardisation and scoring."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import test_standardize
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from test_score_shard import CASES, LAS, Cohort
 
 from posttx.auditing.label_audit import read_reference
@@ -17,9 +20,11 @@ from posttx.label_maps import (
     scheme_of_row,
     whole_values,
 )
+from posttx.labels import load_scheme
 from posttx.nifti import Volume, read_volume, write_volume
 from posttx.schemas import FINDINGS, read_table
 
+ROOT = Path(__file__).resolve().parents[2]
 SHAPE = (5, 6, 7)
 FOUR, GAPPED = (1, 2, 3, 4), (1, 2, 4)
 
@@ -150,6 +155,13 @@ def test_networks_learn_consecutive_integers_and_come_back_to_those_of_the_schem
     assert of_scheme(learnt, GAPPED).tolist() == labels.tolist()
     assert consecutive(labels, (1, 2, 3, 4)) is labels
     assert scheme_of_row({"labels": "1,2,4"}) == GAPPED
+    for name in ("brats2021", "brats2024"):
+        scheme = load_scheme(ROOT / f"config/labels/{name}.yaml")
+        own = np.array(scheme.values, np.uint8)
+        assert consecutive(own, scheme.values).tolist() == [scheme.learnt()[label.name] for label in scheme.labels]
+        # nnU-Net gives a network as many outputs as there are labels: a larger integer would have none.
+        outputs = LabelManager({"background": 0} | scheme.learnt(), None).num_segmentation_heads
+        assert outputs == max(scheme.learnt().values()) + 1
 
 
 def test_a_standardised_reference_holds_what_nnunet_learns(tmp_path):

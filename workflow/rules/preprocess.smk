@@ -17,8 +17,7 @@ rule write_dataset:
         mem_mb=1_000,
         runtime=10,
     params:
-        # Standardised references hold 1..n in the order of the scheme's integers: nnU-Net learns no others.
-        labels={label.name: number for number, label in enumerate(SCHEME.labels, start=1)},
+        labels=SCHEME.learnt(),
         extra_channels=lookup("standardize/extra_channels", within=config),
         version=versions.DATASET,
     message:

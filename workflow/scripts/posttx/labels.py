@@ -15,6 +15,8 @@ from posttx.files import is_file
 
 # Labels are stored in one byte, 0 is the background.
 MOST = 255
+# nnU-Net gives these names of labels meanings of their own.
+RESERVED = ("background", "ignore")
 # Names stand in columns, figures (where $ begins a formula) and pages; colours in style sheets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ()+._-]{0,39}")
 COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
@@ -65,6 +67,10 @@ class LabelScheme:
         """Return the integers of the labels, background not among them."""
         return tuple(label.value for label in self.labels)
 
+    def learnt(self) -> dict[str, int]:
+        """Return label name -> the integer that nnU-Net learns: 1..n in label order, for it trains no gaps."""
+        return {label.name: number for number, label in enumerate(self.labels, start=1)}
+
     def scoring(self) -> dict[str, list[int]]:
         """Return region name -> integers: all that scoring depends on, so that a new colour re-scores nothing."""
         return {region.name: list(region.labels) for region in self.regions}
@@ -80,7 +86,7 @@ def load_scheme(path: str | Path) -> LabelScheme:
         folders = {path.parent, Path(*path.parent.parts[-2:])}
         known = ", ".join(sorted({other.stem for folder in folders for other in folder.glob("*.yaml")})) or "none"
         raise PostTxError(
-            f"there is no label scheme {path.stem!r}", remedy=f"Set `labels` to one of: {known}", file=path
+            f"there is no label scheme {repr(path.stem)}", remedy=f"Set `labels` to one of: {known}", file=path
         )
     try:
         return scheme_from(yaml.safe_load(path.read_text(encoding="utf-8")), path)
@@ -133,6 +139,8 @@ def _check_looks(name: Any, entry: dict[str, Any], path: str | Path) -> None:
     long_name, color = _looks(entry)
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise _refused(f"{repr(name)} is no name: use up to 40 letters, digits, spaces and ()+._-", path)
+    if name in RESERVED:
+        raise _refused(f"{name!r} is no name for a label: nnU-Net gives it a meaning of its own", path)
     _line(long_name)
     if not isinstance(color, str) or not COLOR.fullmatch(color):
         raise _refused(f'the color of {name} is {repr(color)}: write it like "#1f77b4"', path)
