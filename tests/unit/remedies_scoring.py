@@ -5,10 +5,11 @@ import shutil
 import numpy as np
 from audit_cases import geometry_table
 from remedy_table import refused, registry
-from test_score_shard import CASES, LAS, Cohort
+from test_score_shard import CASES, LAS, SHAPE, Cohort
 
 from posttx.nifti import read_volume, write_volume
 from posttx.schemas import FINDINGS, GEOMETRY, read_table, write_table
+from posttx.scoring.plausibility import outside_head
 
 REMEDIES, remedy = registry()
 ONE = f"one/{CASES[0]}.nii.gz"
@@ -41,6 +42,50 @@ def voxels(change):
 
 def left(_):
     """Leave the files as they are: what changes is the configuration."""
+
+
+def noted(cohort):
+    """Return the codes told of model one, scored and gathered."""
+    cohort.score(["one"])
+    told = cohort.gather("one", folder=str(cohort.root / "one"))["findings"]
+    return set(read_table(told, FINDINGS)["code"])
+
+
+@remedy("EVA016", "Re-map the labels of the predictions to those of the label scheme")
+def _(folder):
+    cohort, exchange = Cohort(folder), np.array([0, 1, 2, 4, 3], np.uint8)
+    for _ in range(2):
+        for case in CASES:
+            cohort.write(f"one/{case}.nii.gz", exchange[read_volume(cohort.root / f"one/{case}.nii.gz").data])
+        yield noted(cohort)
+
+
+@remedy("EVA017", "Write the prediction with the orientation of the case's image")
+def _(folder):
+    cohort, lesion = Cohort(folder), np.zeros(SHAPE, np.uint8)
+    lesion[2:9, 3:11, 5:9] = 2
+    cohort.write(f"references/{CASES[0]}.nii.gz", lesion)
+    for prediction in (lesion[::-1], lesion):
+        cohort.write(ONE, prediction)
+        yield noted(cohort)
+
+
+@remedy("EVA018", "Check whose prediction it is, and its affine")
+def _(_folder):
+    image, stray = np.zeros((10, 10, 10)), np.zeros((10, 10, 10), np.uint8)
+    image[5:], stray[:4] = 1, 1
+    for _ in range(2):
+        yield {"EVA018"} if outside_head(stray, image) else set()
+
+
+@remedy("EVA019", "Set the model's `predictions` to its own segmentations")
+def _(folder):
+    cohort = Cohort(folder)
+    own = (cohort.root / ONE).read_bytes()
+    shutil.copy(cohort.root / f"references/{CASES[0]}.nii.gz", cohort.root / ONE)
+    yield noted(cohort)
+    (cohort.root / ONE).write_bytes(own)
+    yield noted(cohort)
 
 
 remedy("EVA001", "Set the model's `predictions` to it")(

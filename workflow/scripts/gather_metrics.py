@@ -16,6 +16,7 @@ from posttx.errors import PostTxError
 from posttx.files import torn_table
 from posttx.logs import configure_logging
 from posttx.schemas import COHORT, FINDINGS, read_table, write_table
+from posttx.scoring import plausibility
 from posttx.scoring.evaluation import REMARKS, SCHEMAS
 from posttx.scoring.prediction_findings import matching_findings
 from posttx.scoring.predictions import find_predictions
@@ -93,6 +94,18 @@ def remarks_on_predictions(files: Mapping[str, Path], cohort: str, model: str) -
     return found
 
 
+def with_pooled_labels(found: list[Finding], confusion: pd.DataFrame, cohort: str, model: str) -> list[Finding]:
+    """Return findings with one on labels that look exchanged in all cases together, not in each case."""
+    pooled = confusion.groupby(["label_ref", "label_pred"], as_index=False)["voxels"].sum()
+    counts = plausibility.counts_of(pooled.astype("int64").to_dict("records"))
+    message = plausibility.exchanged_labels(counts)
+    if not message:
+        return found
+    single = {finding.case for finding in found if finding.code == "EVA016"}
+    told = f"model {model}: {message} ({len(single)} cases by themselves)"
+    return [Finding("EVA016", cohort, told), *(finding for finding in found if finding.code != "EVA016")]
+
+
 def with_disagreement(metrics: pd.DataFrame, people: pd.DataFrame, uncertainty: str | Path) -> pd.DataFrame:
     """Return metrics with the column ``disagreement`` of the folds, the same in all rows of a case.
 
@@ -126,6 +139,7 @@ def gather_metrics(
     """
     people = read_table(cohort_table, COHORT).sort_values("case")
     cases: list[Any] = people["case"].tolist()
+    tables: dict[str, pd.DataFrame] = {}
     for name, schema in SCHEMAS.items():
         root = Path(outputs[name]).with_suffix("")
         files = [root / shard / f"{case}.parquet" for case, shard in zip(cases, people["shard"], strict=True)]
@@ -133,12 +147,14 @@ def gather_metrics(
         if name == "metrics":
             check_rows(table, cases, list(regions))
             table = with_disagreement(table, people, uncertainty) if uncertainty else table
+        tables[name] = table
         write_table(table, schema, outputs[name], **metadata)
         logger.info("%s: %d rows of %d cases", name, len(table), len(cases))
     shards = zip(cases, people["shard"], strict=True)
     scored = {case: Path(outputs["metrics"]).with_suffix("") / shard / f"{case}.parquet" for case, shard in shards}
     found = prediction_findings(folder, cohort, model, cases) if folder else []
     found += remarks_on_predictions(scored, cohort, model)
+    found = with_pooled_labels(found, tables["confusion"], cohort, model)
     write_table(findings_table(found), FINDINGS, outputs["findings"])
 
 

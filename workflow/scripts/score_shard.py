@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posttx.case_ids import MODALITIES
 from posttx.files import digest_of, flush, sha256_of, write_text
 from posttx.geometry.reading import Reading, readings_of
 from posttx.logs import configure_logging
@@ -39,6 +40,7 @@ def case_items(
         if row["shard"] != shard:
             continue
         case = row["case"]
+        leader = readings[case].grid_file if case in readings else ""
         items[case] = CaseItem(
             case=case,
             patient=row["patient"],
@@ -47,6 +49,7 @@ def case_items(
             repeated={model: files.repeated[case] for model, files in found.items() if case in files.repeated},
             reference=Path(row["seg"]) if references and row["seg"] else None,
             reading=readings.get(case),
+            image=Path(row[leader]) if leader in MODALITIES and row[leader] else None,
         )
     return items
 

@@ -531,6 +531,30 @@ CODES: dict[str, Code] = {
         "its own index, and is scored as that",
         "Copy the header of the case's image into the prediction",
     ),
+    "EVA016": Code(
+        "error",
+        "labels of a prediction exchanged",
+        "predicted labels fit other labels of the reference far better than their own: another order or scheme",
+        "Re-map the labels of the predictions to those of the label scheme",
+    ),
+    "EVA017": Code(
+        "error",
+        "prediction mirrored or transposed",
+        "everything labelled fits the reference far better after one flip or transpose of the array",
+        "Write the prediction with the orientation of the case's image",
+    ),
+    "EVA018": Code(
+        "warning",
+        "prediction outside the head",
+        "most of a prediction lies in the background of the case's image",
+        "Check whose prediction it is, and its affine",
+    ),
+    "EVA019": Code(
+        "warning",
+        "prediction is the reference",
+        "both are the same file: a perfect score that says nothing",
+        "Set the model's `predictions` to its own segmentations",
+    ),
     "CNT001": Code(
         "error",
         "not a counts file",

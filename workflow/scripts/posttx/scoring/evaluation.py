@@ -23,7 +23,7 @@ from posttx.nifti import read_volume
 from posttx.parallel import failure_of
 from posttx.rows import prepare_rows, write_rows
 from posttx.schemas import CASE_METRICS, CONFUSION, LESIONS
-from posttx.scoring import metrics
+from posttx.scoring import metrics, plausibility
 from posttx.scoring.placement import prediction_on_grid
 from posttx.scoring.scoring_schemes import ScoringScheme, scoring_scheme
 from posttx.scoring.segmentation_files import read_segmentation
@@ -48,6 +48,7 @@ class CaseItem:
     """One case to score: ``predictions`` maps model to its file, None where it has none for this case.
 
     ``reading`` is the audit's; None for a case without images: it is read as the header of its reference says.
+    ``image`` is the one whose grid is that of the case.
     """
 
     case: str
@@ -57,6 +58,7 @@ class CaseItem:
     repeated: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     reference: Path | None = None
     reading: Reading | None = None
+    image: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,10 @@ def score_case(item: CaseItem, scoring: Scoring, target: Target) -> dict[str, st
     for model, path in item.predictions.items():
         try:
             tables, remarks = _score_model(item, model, path, reference, scoring)
-            metadata = _metadata(scoring, path, reference) | {REMARKS: json.dumps([*unread, *remarks])}
+            described = _metadata(scoring, path, reference)
+            if path and reference and described["prediction_sha256"] == reference.digest:
+                remarks = [*remarks, ("EVA019", "the prediction is the file of the reference, byte for byte")]
+            metadata = described | {REMARKS: json.dumps([*unread, *remarks])}
         except Exception as error:
             for table in SCHEMAS:
                 target.path(table, model, item.case).unlink(missing_ok=True)
@@ -203,7 +208,22 @@ def _score_model(
         logger.warning("case %s, model %s: [%s] %s (%s)", item.case, model, code, message, path)
     if reference is None:
         return score_pair(None, prediction, spacing, scoring), remarks
-    return score_pair(reference.data, prediction, spacing, scoring, reference.reading.grid.affine), remarks
+    tables = score_pair(reference.data, prediction, spacing, scoring, reference.reading.grid.affine)
+    return tables, [*remarks, *_implausible(item, reference.data, prediction, tables["confusion"])]
+
+
+def _implausible(
+    item: CaseItem, reference: np.ndarray, prediction: np.ndarray, confusion: Sequence[Mapping[str, Any]]
+) -> list[Remark]:
+    """Return what speaks against believing a prediction's scores; good ones cost a look at their confusions."""
+    counts = plausibility.counts_of(confusion)
+    told = [("EVA016", plausibility.exchanged_labels(counts))]
+    dice = plausibility.overlap_of_all(counts)
+    if dice is not None and dice < plausibility.SUSPICIOUS:
+        told.append(("EVA017", plausibility.misplaced(reference, prediction, dice)))
+        if item.image:
+            told.append(("EVA018", plausibility.outside_head(prediction, read_volume(str(item.image)).data)))
+    return [(code, message) for code, message in told if message]
 
 
 def _who(item: CaseItem, model: str, target: Target) -> dict[str, Any]:
