@@ -10,7 +10,6 @@ from PIL import Image
 from draw_cases import draw_cases, predictions_of, select
 from posttx.errors import PostTxError
 from posttx.files import read_json
-from posttx.geometry.boxes import bounding_box
 from posttx.geometry.grids import grid_of
 from posttx.geometry.reading import Reading
 from posttx.nifti import read_volume, write_volume
@@ -216,18 +215,6 @@ def test_cases_are_pictured_on_demand(tmp_path):
     assert list(select(*files, cohort, 1, ["c", "of another cohort"])["asked"]["case"]) == ["c"]
     assert list(select(*files, cohort, 1, ["all"])["asked"]["case"]) == ["a", "b", "c"]
     assert select(*files, cohort, 1)["asked"].empty
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_bounding_box_is_that_of_the_set_voxels(seed):
-    draw = np.random.default_rng(seed)
-    mask = np.zeros((9, 8, 7), bool)
-    assert bounding_box(mask) is None
-    mask[tuple(draw.integers(0, size, 4) for size in mask.shape)] = True
-    places = np.argwhere(mask)
-    assert [(part.start, part.stop) for part in bounding_box(mask)] == list(
-        zip(places.min(axis=0).tolist(), (places.max(axis=0) + 1).tolist(), strict=True)
-    )
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posttx.geometry.boxes import bounding_box
 from posttx.scoring.metrics import joint_histogram, overlap, region_counts
 
 REGIONS = {"NETC": [1], "SNFH": [2], "ET": [3], "RC": [4], "TC": [1, 3], "WT": [1, 2, 3]}
@@ -59,18 +58,6 @@ def test_histogram_follows_swaps_permutations_and_flips(pair, order, flips):
     np.testing.assert_array_equal(renamed[np.ix_(table, table)], histogram)
     steps = tuple(slice(None, None, -1 if flips >> axis & 1 else 1) for axis in range(3))
     np.testing.assert_array_equal(joint_histogram(pair[0][steps], pair[1][steps], 5), histogram)
-
-
-@given(label_pairs())
-@settings(max_examples=40, deadline=None)
-def test_bounding_box_is_the_smallest_that_holds_all_labels(pair):
-    box = bounding_box(*pair)
-    where = np.argwhere((pair[0] > 0) | (pair[1] > 0))
-    if not where.size:
-        assert box is None
-    else:
-        expected = tuple(slice(low, high + 1) for low, high in zip(where.min(axis=0), where.max(axis=0), strict=True))
-        assert box == expected
 
 
 @pytest.mark.parametrize("classes", [2, 16, 17, 256])

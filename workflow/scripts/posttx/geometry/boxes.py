@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -31,6 +31,13 @@ def bounding_box(*arrays: np.ndarray) -> Box | None:
         sides[axis] = slice(int(filled[0]), int(filled[-1]) + 1)
         memory = memory.max(axis=0)
     return tuple(sides[axis] for axis in range(union.ndim))
+
+
+def hull_of(boxes: Iterable[Sequence[slice]]) -> Box:
+    """Return the smallest box that holds all of some boxes; an empty tuple for none."""
+    return tuple(
+        slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)
+    )
 
 
 def widened(box: Sequence[slice], margins: Sequence[int], shape: Sequence[int]) -> Box:

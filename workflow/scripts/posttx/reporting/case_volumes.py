@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from nibabel.affines import voxel_sizes
 
-from posttx.geometry.boxes import Box, bounding_box, widened
+from posttx.geometry.boxes import Box, bounding_box, hull_of, widened
 from posttx.geometry.grids import Grid, grid_of, turned_grid
 from posttx.geometry.reading import Reading, reference_on_grid
 from posttx.geometry.resampling import image_on_grid
@@ -93,8 +93,7 @@ class CaseVolumes:
         if self.labels.lesion.any() or not boxes:
             boxes.append(self.labels.box)
         margins = [math.ceil(HEAD_MARGIN_MM / mm) for mm in self.spacing]
-        around = [slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*boxes, strict=True)]
-        return widened(around, margins, self.labels.shape)
+        return widened(hull_of(boxes), margins, self.labels.shape)
 
 
 def read_case(
@@ -134,12 +133,8 @@ def assembled(
     affine: np.ndarray,
 ) -> CaseVolumes:
     """Return a case from whole images, taken one after another, and ``cropped`` label maps ``ref`` and ``pred``."""
-    boxes = [box for _, box in maps.values() if box]
-    sides = [
-        (min(part.start for part in parts), max(part.stop for part in parts)) for parts in zip(*boxes, strict=True)
-    ]
     # Without labels one voxel in the middle stands for the lesion
-    box = tuple(slice(*side) for side in sides or [(size // 2, size // 2 + 1) for size in shape])
+    box = hull_of(own for _, own in maps.values() if own) or tuple(slice(n // 2, n // 2 + 1) for n in shape)
     labels = Labels({kind: _placed(part, own, box) for kind, (part, own) in maps.items()}, box, shape)
     kept = {name: _kept(image, labels.slices, block_sizes(affine)) for name, image in images}
     return CaseVolumes(case, kept, labels, affine)

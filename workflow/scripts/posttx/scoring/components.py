@@ -9,7 +9,7 @@ from functools import cached_property
 import cc3d
 import numpy as np
 
-from posttx.geometry.boxes import Box, bounding_box
+from posttx.geometry.boxes import Box, bounding_box, widened
 from posttx.scoring.scoring_schemes import RegionRule, ScoringScheme
 
 
@@ -172,7 +172,7 @@ def _joined_by_dilation(mask: np.ndarray, rule: RegionRule, predicted: bool) -> 
     hull = bounding_box(mask)
     if hull is None:
         return _separate(mask)
-    reach = _grown(hull, rule.dilation, mask.shape)
+    reach = widened(hull, (rule.dilation,) * 3, mask.shape)
     inside = np.ascontiguousarray(mask[reach])
     grown = _components(dilate(inside, rule.dilation))
     labels = _placed(mask, reach, grown * inside)
@@ -186,14 +186,6 @@ def _joined_by_dilation(mask: np.ndarray, rule: RegionRule, predicted: bool) -> 
     erased[hull] = np.where(small[labels[hull]], labels[hull], 0)
     kept[hull] -= erased[hull]
     return _lesions(kept, kept, hull, _lesions(erased, erased, hull))
-
-
-def _grown(box: Box, voxels: int, shape: tuple[int, ...]) -> Box:
-    first, second, third = (
-        slice(max(0, side.start - voxels), min(extent, side.stop + voxels))
-        for side, extent in zip(box, shape, strict=True)
-    )
-    return first, second, third
 
 
 def _joined_across(lesions: Lesions, others: Sequence[np.ndarray]) -> Lesions:
@@ -231,7 +223,7 @@ def _touching(lesions: Lesions, second: np.ndarray) -> set[tuple[int, int]]:
     """Return the pairs of a lesion and one of another map with voxels in each other's 18-neighbourhood."""
     if lesions.hull is None:
         return set()
-    reach = _grown(lesions.hull, 1, second.shape)
+    reach = widened(lesions.hull, (1,) * 3, second.shape)
     wide, other = np.pad(lesions.labels[reach], 1), second[reach]
     near = np.argwhere(dilate(wide > 0, 1)[1:-1, 1:-1, 1:-1] & (other > 0))
     theirs = other[tuple(near.T)].astype(np.int64)
