@@ -8,8 +8,10 @@ import pytest
 import results_tree as tree
 
 from posttx.analysis.comparison import compare_models
+from posttx.analysis.ranks import rank_models
 from posttx.errors import PostTxError
 from posttx.files import write_json, write_parquet
+from posttx.reporting.figures_ranks import draw_ranks
 from posttx.reporting.report import write_report
 from posttx.reporting.report_cases import case_entries, describe
 from posttx.reporting.report_parts import figure, slug
@@ -207,11 +209,18 @@ def test_models_are_compared_where_there_are_two(tmp_path):
         tree.write_scores(tmp_path, metrics, "additional", name)
     table = compare_models({"c": {"old": worse, "new": better}}, tree.SCHEME.scoring())["c"]
     write_parquet(table, tmp_path / "comparisons/additional.parquet")
+    first = worse["case"].unique()[:16]
+    ranks = rank_models({"old": worse, "new": better[better["case"].isin(first)]}, tree.SCHEME.scoring(), resamples=50)
+    write_parquet(ranks, tmp_path / "ranks/additional.parquet")
+    (tmp_path / "figures/ranks").mkdir(parents=True)
+    draw_ranks(ranks, tmp_path / "figures/ranks/additional.svg")
     write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
     page = Page((tmp_path / "report/index.html").read_text())
     assert "comparison" in page.ids
     assert "new against old" in page.text
     assert "No difference is shown" in page.text or "Better" in page.text
+    assert "Models on the 16 of 20 scans that all of them have" in page.text
+    assert "figure-ranks-additional" in page.ids
     assert "on 20 of 20 scans (10 patients), mean Dice (absent-is-one)" in page.text
 
 

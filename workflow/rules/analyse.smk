@@ -76,6 +76,8 @@ rule compare_models:
     output:
         parquet=collect("<results>/comparisons/{cohort}.parquet", cohort=COMPARED_COHORTS),
         csv=collect("<results>/comparisons/{cohort}.csv", cohort=COMPARED_COHORTS),
+        ranks=collect("<results>/ranks/{cohort}.parquet", cohort=COMPARED_COHORTS),
+        ranks_csv=collect("<results>/ranks/{cohort}.csv", cohort=COMPARED_COHORTS),
     log:
         "<logs>/compare_models.log",
     benchmark:
@@ -88,6 +90,8 @@ rule compare_models:
         runtime="30m",
     params:
         folder="results/comparisons",
+        ranks="results/ranks",
+        resamples=lookup("statistics/bootstrap", within=config),
         regions=SCHEME.scoring(),
         primary=lookup("statistics/primary", within=config),
         margins=lookup("statistics/margins", within=config),

@@ -68,7 +68,9 @@ def report_inputs(wildcards):
     for model in TRAINED:
         paths.append(f"<results>/figures/training/{model}/curves.svg")
         paths.append(f"<results>/nnunet/preprocessed/{DATASET}/{plans_name(model)}.json")
-    paths += [f"<results>/comparisons/{cohort}.parquet" for cohort in COMPARED_COHORTS]
+    for cohort in COMPARED_COHORTS:
+        paths += [f"<results>/{kind}/{cohort}.parquet" for kind in ("comparisons", "ranks")]
+        paths.append(f"<results>/figures/ranks/{cohort}.svg")
     return [*paths, "<results>/provenance.json"]
 
 

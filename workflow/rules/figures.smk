@@ -1,6 +1,35 @@
 """Figures of the data, the training and single cases."""
 
 
+rule draw_ranks:
+    """Draw the ranks of the models of a cohort."""
+    input:
+        ranks="<results>/ranks/{cohort}.parquet",
+    output:
+        report(
+            "<results>/figures/ranks/{cohort}.svg",
+            caption="../report/ranks.rst",
+            category="3 Comparison",
+            labels={"cohort": "{cohort}", "figure": "ranks of the models"},
+        ),
+    log:
+        "<logs>/draw_ranks/{cohort}.log",
+    benchmark:
+        "<benchmarks>/draw_ranks/{cohort}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1_500,
+        runtime="15m",
+    params:
+        code=code_of("draw_ranks.py"),
+    message:
+        "Drawing the ranks of the models of {wildcards.cohort}."
+    script:
+        "../scripts/draw_ranks.py"
+
+
 rule draw_cohorts:
     """Draw intensities, class shares and presence of all cohorts with images."""
     input:

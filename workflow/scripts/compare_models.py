@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from posttx.analysis.comparison import Endpoints, compare_models
+from posttx.analysis.ranks import rank_models
 from posttx.csv_text import write_csv
 from posttx.errors import PostTxError
 from posttx.files import write_parquet
@@ -27,9 +28,11 @@ def write_comparisons(
     regions: Mapping[str, Sequence[int]],
     primary: Mapping[str, str],
     margins: Mapping[str, float],
+    ranks: str | Path,
+    resamples: int,
     seed: int,
 ) -> None:
-    """Write ``<cohort>.parquet`` and ``.csv`` into ``folder`` for every cohort: all pairs of its models.
+    """Write ``<cohort>.parquet`` and ``.csv`` of every cohort: pairs of its models to ``folder``, ranks to ``ranks``.
 
     Metrics files are called ``<cohort>/<model>.parquet``; ``previous`` are those of an earlier run, whose models are
     called ``<model> (previous)`` and taken as baselines only. All cohorts are one job, because the p-values of all
@@ -40,16 +43,15 @@ def write_comparisons(
         for path in paths:
             cohorts.setdefault(Path(path).parent.name, {})[f"{Path(path).stem}{suffix}"] = read(path)
     earlier = [f"{Path(path).stem} (previous)" for path in previous]
-    compared = compare_models(cohorts, regions, endpoints_of(primary, margins), seed, baselines_only=earlier)
+    endpoints = Endpoints(primary["measure"], primary["convention"], primary["region"], dict(margins))
+    compared = compare_models(cohorts, regions, endpoints, seed, baselines_only=earlier)
     for cohort, comparison in compared.items():
         logger.info("%s: %d models, %d rows", cohort, len(cohorts[cohort]), len(comparison))
-        write_parquet(comparison, Path(folder) / f"{cohort}.parquet", {"seed": str(seed)})
-        write_csv(comparison, Path(folder) / f"{cohort}.csv")
-
-
-def endpoints_of(primary: Mapping[str, str], margins: Mapping[str, Any]) -> Endpoints:
-    """Return the endpoints that the configuration names."""
-    return Endpoints(primary["measure"], primary["convention"], primary["region"], dict(margins))
+        now = {model: table for model, table in cohorts[cohort].items() if model not in earlier}
+        ranked = rank_models(now, regions, endpoints, resamples, seed)
+        for table, where in ((comparison, folder), (ranked, ranks)):
+            write_parquet(table, Path(where) / f"{cohort}.parquet", {"seed": str(seed)})
+            write_csv(table, Path(where) / f"{cohort}.csv")
 
 
 def _metrics(path: str | Path) -> pd.DataFrame:

@@ -213,8 +213,20 @@ def comparisons(results: Path, settings: Mapping[str, Any], colors: Mapping[str,
             files = [(f"{cohort}.{kind}", f"../comparisons/{cohort}.{kind}") for kind in ("csv", "parquet")]
             said = sentences({"comparison": table}).get("comparison", [])
             view = views.comparison(table, slug(cohort), colors, files)
-            found.append({"cohort": cohort, "view": view, "said": _compared(table, said)})
+            ranks = _ranks(results, cohort)
+            found.append({"cohort": cohort, "view": view, "said": _compared(table, said), **ranks})
     return found
+
+
+def _ranks(results: Path, cohort: str) -> dict[str, Any]:
+    """Return table and figure of a cohort's models on the scans that all of them have; nothing without two of them."""
+    path = results / f"ranks/{cohort}.parquet"
+    table = read_parquet(path) if path.is_file() else pd.DataFrame()
+    if table.empty:
+        return {"ranks": None, "figure": ""}
+    files = [(f"{cohort}.{kind}", f"../ranks/{cohort}.{kind}") for kind in ("csv", "parquet")]
+    drawn = figure(results / f"figures/ranks/{cohort}.svg", f"ranks-{slug(cohort)}")
+    return {"ranks": views.ranks(table, slug(cohort), files), "figure": drawn}
 
 
 def _sentences(said: Sequence[Sentence]) -> list[str]:

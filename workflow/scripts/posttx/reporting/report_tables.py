@@ -336,6 +336,27 @@ def _state_cell(dice: Any, state: Any) -> Cell:
     return cell
 
 
+def ranks(table: pd.DataFrame, key: str, files: Sequence[tuple[str, str]]) -> View:
+    """Make the table of a cohort's models on the scans that all of them have: primary endpoint, ranks, places."""
+    found = records(table)
+    rows = [
+        [text(row["model"]), number(row["value"], 4, row["ci_low"], row["ci_high"]), number(row["place"], 0),
+         number(row["mean_rank"], 2, row["mean_rank_ci_low"], row["mean_rank_ci_high"]),
+         number(row["first_percent"], 0), count(row["n"]), count(row["n_patients"]), count(row["n_scored"])]
+        for row in found
+    ]  # fmt: skip
+    first = found[0]
+    primary = f"{measure_of(first['metric']).name} of {first['region']}, {first['convention']}"
+    headers = [
+        ("Model", ""), (primary, "the primary endpoint, over the scans of all models"), ("Place", "by mean rank"),
+        ("Mean rank", "over measures, classes and scans; 1 is the best in all"),
+        ("First, %", "of the resamples of patients"), ("n", "scans that all models have"), ("Patients", ""),
+        ("Scored", "scans of this model: its own values stand on these"),
+    ]  # fmt: skip
+    caption = f"Models on the {first['n']} of {first['n_any']} scans that all of them have"
+    return View(f"ranks-{key}", caption, headers, rows, files)
+
+
 def comparison(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
     """Make the table of paired differences of models (5.5): model minus baseline, with interval and verdict."""
     rows = [
