@@ -266,3 +266,24 @@ def test_a_file_that_holds_no_ratings_is_refused(cohorts, tmp_path):
     text = refused(tmp_path, config(cohorts, exclude="ratings.tsv"))
     assert "COH008" in text
     assert "ratings.tsv" in text
+
+
+@pytest.mark.parametrize("models", [{}, {"models": {}}], ids=["left out", "empty"])
+def test_cohorts_alone_are_audited_and_later_targets_ask_for_models(cohorts, tmp_path, models):
+    settings = {"cohorts": {"additional": {"path": str(cohorts / "deep"), "use": "test"}}, "shards": 4, **models}
+    run = snakemake(tmp_path, "-n", "audit", config=settings)
+    assert run.returncode == 0, run.text
+    assert run.jobs["check_audit"] == 1
+    for target in ("evaluate", "all"):
+        run = snakemake(tmp_path, "-n", target, config=settings)
+        assert run.returncode != 0
+        assert "no model is configured" in run.text
+
+
+def test_the_audit_asks_for_no_predictions_and_scoring_does(cohorts, tmp_path):
+    (tmp_path / "empty").mkdir()
+    settings = config(cohorts, models={"theirs": {"predictions": {"additional": "empty"}}})
+    assert snakemake(tmp_path, "-n", "audit", config=settings).returncode == 0
+    run = snakemake(tmp_path, "-n", "results/metrics/additional/theirs.parquet", config=settings)
+    assert run.returncode != 0
+    assert "models.theirs.predictions.additional" in run.text

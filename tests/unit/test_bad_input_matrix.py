@@ -35,7 +35,7 @@ from posttx.analysis.tables import make_tables
 from posttx.auditing.finding_codes import CODES
 from posttx.auditing.findings import Finding
 from posttx.cases import MODALITIES, Case, Listing
-from posttx.config_paths import check_paths
+from posttx.config_paths import check_paths, check_previous
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.exclusions import read_ratings, without_excluded
 from posttx.files import read_json, write_json
@@ -144,6 +144,26 @@ def _(_path, _patch):
 @kind("label scheme that is not there", "configuration", NOTHING_BEGUN)
 def _(_path, _patch):
     return refusal(load_scheme, ROOT / "config/labels/mine.yaml")
+
+
+@kind("path that is not there", "configuration", NOTHING_BEGUN)
+def _(path, patch):
+    patch.chdir(path)
+    (path / "summary.json").touch()
+    return refusal(check_paths, {"models": {"m": {"counts": {"a": "sumary.json"}}}}, SCHEMA)
+
+
+@kind("earlier run without metrics", "configuration", NOTHING_BEGUN)
+def _(path, patch):
+    patch.chdir(path)
+    (path / "earlier").mkdir()
+    return refusal(check_previous, {"statistics": {"previous": "earlier"}, "cohorts": {"a": {}}}, "results")
+
+
+@kind("no model for a target after the audit", "configuration", NOTHING_BEGUN)
+def _(_path, _patch):
+    config = configuration.complete({"cohorts": {"a": {"path": "x", "use": "test"}}}, DEFAULTS)
+    return refusal(configuration.check_models, config)
 
 
 @kind("label scheme with label 0", "configuration", NOTHING_BEGUN)

@@ -3,6 +3,7 @@
 from functools import cache
 
 from posttx.dates import size_and_date
+from posttx.planning import check_before
 from posttx.scoring.predictions import check_predictions, find_predictions
 
 SEGMENTED_MODELS = one_of(model for model, source in config["models"].items() if "counts" not in source)
@@ -23,10 +24,15 @@ def foreign_predictions(cohort, model):
         raise WorkflowError(f"models.{model}.predictions.{cohort}: {told(error)}")
 
 
-# While the workflow is parsed: what an input function raises is swallowed where the outputs exist already.
-for _model, _source in config["models"].items():
-    for _cohort in _source.get("predictions", ()):
-        foreign_predictions(_cohort, _model)
+def all_foreign_predictions():
+    """Look at every folder of somebody else's predictions, and refuse what cannot be scored."""
+    for model, source in config["models"].items():
+        for cohort in source.get("predictions", ()):
+            foreign_predictions(cohort, model)
+
+
+# What an input function raises is swallowed where the outputs exist already. The audit asks for no predictions.
+check_before("gather_metrics", all_foreign_predictions)
 
 
 def predictions_of(wildcards):

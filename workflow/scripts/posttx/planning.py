@@ -7,6 +7,9 @@
    That is right where a user deleted it to save space, and wrong where its job failed or was killed: the next call says
    "nothing to be done". Here such a job runs again.
 
+What a target cannot do without is checked here, too (``check_before``): Snakemake does not tell which targets are asked
+for while it parses a workflow, and an input function that refuses is passed over where its job's output is there.
+
 This is the one module that knows Snakemake from inside; `tests/integration/test_exit_zero.py` holds it against the
 version in the lock file.
 """
@@ -14,12 +17,14 @@ version in the lock file.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from snakemake.dag import DAG
 
+# Rule -> what must be right before one of its jobs is planned.
+_checks: dict[str, Callable[[], None]] = {}
 Edges = Mapping[Any, Mapping[Any, set[Any]]]
 
 
@@ -33,6 +38,7 @@ def mend_planning() -> None:
         if not dag.workflow.is_main_process:
             await plan(dag, *arguments, **options)
             return
+        _check(dag)
         every = dag.depending
         dag.depending = triggering(every)
         try:
@@ -45,6 +51,16 @@ def mend_planning() -> None:
 
     update_needrun.mended = True  # type: ignore[attr-defined]
     DAG.update_needrun = update_needrun
+
+
+def check_before(rule: str, check: Callable[[], None]) -> None:
+    """Have ``check`` called, which raises an error, before anything is planned that a job of ``rule`` belongs to."""
+    _checks[rule] = check
+
+
+def _check(dag: DAG) -> None:
+    for rule in {job.rule.name for job in dag.jobs} & set(_checks):
+        _checks[rule]()
 
 
 def triggering(depending: Edges) -> Edges:
