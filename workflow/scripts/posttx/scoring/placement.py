@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
-
 import numpy as np
 
 from posttx.errors import PostTxError
+from posttx.geometry.arrangements import Arrangement, arrangements
 from posttx.geometry.grids import Grid, difference_text, grid_of
 from posttx.geometry.index_maps import index_map
 from posttx.geometry.reading import Reading
@@ -16,30 +14,6 @@ from posttx.nifti import Volume
 
 # Another order of the axes must overlap by so much more than the array as it is to be believed.
 GAIN = 0.1
-
-
-@dataclass(frozen=True)
-class Arrangement:
-    """One order of axes and directions of an array, by which it has the shape of another."""
-
-    axes: tuple[int, ...]
-    flips: tuple[bool, ...]
-
-    @property
-    def plain(self) -> bool:
-        """Return whether the array stays as it is."""
-        return self.axes == (0, 1, 2) and not any(self.flips)
-
-    def points(self, points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Return where voxel indices (n, 3) of an array are in the rearranged one, which has ``shape``."""
-        moved = points[:, list(self.axes)]
-        return np.where(self.flips, np.array(shape) - 1 - moved, moved)
-
-    def text(self) -> str:
-        """Return what to do with the array."""
-        told = [] if self.axes == (0, 1, 2) else [f"order its axes {', '.join('ijk'[axis] for axis in self.axes)}"]
-        mirrored = ", ".join("ijk"[axis] for axis, flip in enumerate(self.flips) if flip)
-        return " and ".join(told + ([f"mirror it along {mirrored}"] if mirrored else []))
 
 
 def prediction_on_grid(
@@ -105,12 +79,7 @@ def _best_arrangement(
     The array as it is goes before others that are not clearly better, then the order nearest to it. Without labels to
     compare with (Dice None) it is the first that has the shape; None where no order has it.
     """
-    fitting = [
-        Arrangement(axes, flips)
-        for axes in itertools.permutations(range(3))
-        if tuple(own.shape[axis] for axis in axes) == tuple(grid.shape)
-        for flips in itertools.product((False, True), repeat=3)
-    ]
+    fitting = arrangements(own.shape, grid.shape)
     if not fitting:
         return None
     scores = [_overlap(way.points(points, grid.shape), len(points), labels) for way in fitting]

@@ -5,11 +5,12 @@ Each check states its evidence, and fires only where one simple change explains 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from posttx.geometry.arrangements import arrangements
 
 # Voxels on either side below which a Dice is chance.
 LEAST_VOXELS = 100
@@ -68,16 +69,11 @@ def misplaced(reference: np.ndarray, prediction: np.ndarray, dice: float) -> str
     truth = reference > 0
     total = len(voxels) + int(np.count_nonzero(truth))
     best, change = dice, ""
-    for axes in itertools.permutations(range(3)):
-        if tuple(prediction.shape[axis] for axis in axes) != reference.shape:
-            continue
-        turned = voxels[:, axes]
-        for flips in itertools.product((False, True), repeat=3):
-            places = [reference.shape[n] - 1 - turned[:, n] if flips[n] else turned[:, n] for n in range(3)]
-            found = 2 * int(np.count_nonzero(truth[tuple(places)])) / total
-            # The simplest change comes first where several fit alike, as with a ball.
-            if found > best + 1e-9 and (axes, flips) != ((0, 1, 2), (False, False, False)):
-                best, change = found, _change(axes, flips)
+    for way in arrangements(prediction.shape, reference.shape):
+        found = 2 * int(np.count_nonzero(truth[tuple(way.points(voxels, reference.shape).T)])) / total
+        # The simplest change comes first where several fit alike, as with a ball.
+        if found > best + 1e-9 and not way.plain:
+            best, change = found, _change(way.axes, way.flips)
     if best < FITS or best - dice < GAINS:
         return ""
     return f"the array looks {change}: the Dice of everything labelled is {dice:.2f}, and {best:.2f} with that undone"
