@@ -9,7 +9,7 @@ RESULTS ?= results
 CORES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo sheet test test-slurm oracles faults fuzz clean-room statistics bench progress lint typecheck unit lock clean
+.PHONY: help env demo sheet test test-slurm gpu-kit oracles faults fuzz clean-room statistics bench progress lint typecheck unit lock clean
 
 help: ## Show the commands
 	@echo 'PostTx: post-treatment glioma segmentation. Commands:'
@@ -42,6 +42,9 @@ test: $(READY) lint typecheck ## Run every check and test
 
 test-slurm: $(READY) ## Run the workflow on a real single-node SLURM (root on Debian; installs it if needed)
 	tests/slurm/cluster.sh run $(BIN)/python -m pytest -m slurm tests/slurm
+
+gpu-kit: $(READY) ## Make .gpu-kit (50 MB): what a machine with a GPU lacks to run tests/gpu/run.sh (KIT_PYTHON=3.12)
+	$(BIN)/python tests/gpu/make_kit.py --python $(or $(KIT_PYTHON),3.12)
 
 oracles: $(READY) .venv-oracles/.locked ## Compare the scorer with the field's own, brats-evaluation among them
 	POSTTX_BRATS_EVALUATE=$(CURDIR)/.venv-oracles/bin/brats-evaluate $(BIN)/python -m pytest tests/oracles

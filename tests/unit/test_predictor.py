@@ -16,11 +16,10 @@ import torch
 import predict_shard as script
 import restore_shard
 from posttx.errors import CasesFailedError, PostTxError
-from posttx.files import read_json, write_json
 from posttx.geometry.grids import Grid, standard_grid
 from posttx.geometry.transforms import grid_columns
 from posttx.networks import predictor
-from posttx.networks.checkpoints import FINAL, write_checkpoint
+from posttx.networks.checkpoints import FINAL
 from posttx.networks.nnunet import image_name
 from posttx.networks.predictions import Target, Votes
 from posttx.networks.predictor import Ensemble, load_ensemble
@@ -38,52 +37,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for key, value in tiny.folders(root).items():
             patch.setenv(key, value)
         tiny.make_dataset(root)
-        yield _trained_model(root)
-
-
-def _trained_model(root: Path) -> Path:
-    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
-    preprocessed, folder = root / "preprocessed" / tiny.DATASET, tiny.model_folder(root)
-    plans, dataset = read_json(preprocessed / f"{tiny.PLANS}.json"), read_json(preprocessed / "dataset.json")
-    write_json(folder / "plans.json", plans)
-    write_json(folder / "dataset.json", dataset)
-    manager = PlansManager(plans)
-    configuration = manager.get_configuration(tiny.CONFIGURATION)
-    for fold in range(FOLDS):
-        torch.manual_seed(fold)
-        network = nnUNetTrainer.build_network_architecture(manager, configuration, 4, 3, False)
-        _fit(network, Ensemble([network], manager, configuration, dataset, torch.device("cpu")), root)
-        checkpoint = {
-            "network_weights": network.state_dict(),
-            "init_args": {"configuration": tiny.CONFIGURATION},
-            "trainer_name": "nnUNetTrainer",
-            "inference_allowed_mirroring_axes": (0, 1, 2),
-        }
-        path = folder / f"fold_{fold}" / FINAL
-        write_checkpoint(path, lambda beside, content=checkpoint: torch.save(content, beside))
-    return folder
-
-
-def _fit(network: torch.nn.Module, ensemble: Ensemble, root: Path) -> None:
-    """Train for a few steps: an untrained network is undecided everywhere, where rounding decides."""
-    images, labels = [], []
-    for case in tiny.CASES[:3]:
-        data, properties = ensemble.prepare(
-            [read_volume(root / "images" / "images" / image_name(case, channel)) for channel in range(4)]
-        )
-        label = read_volume(root / "images" / "labels" / f"{case}.nii.gz").data.transpose(2, 1, 0)
-        inside = tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"])
-        # The stride of the network divides 16, not every crop.
-        images.append(data[:, :16, :16, :16])
-        labels.append(torch.from_numpy(label[inside][:16, :16, :16].astype(np.int64)))
-    optimizer = torch.optim.AdamW(network.parameters(), 0.02)
-    weight = torch.tensor([0.2, 1.0, 4.0])
-    for _ in range(40):
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(torch.stack(images)), torch.stack(labels), weight).backward()
-        optimizer.step()
+        tiny.trained_model(root, FOLDS)
+        yield tiny.model_folder(root)
 
 
 def checkpoints(model: Path) -> list[Path]:

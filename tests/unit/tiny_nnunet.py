@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posttx.files import read_json, write_json
+from posttx.networks.checkpoints import FINAL, write_checkpoint
 from posttx.networks.nnunet import customize_plan, dataset_json, image_name, preprocessed_digest
-from posttx.nifti import write_volume
+from posttx.nifti import read_volume, write_volume
 
 if TYPE_CHECKING:
     import pytest
@@ -72,7 +74,10 @@ def environment(root: Path, **changed: object) -> dict[str, str]:
 
 def training_command(fold: int = 0, device: str = "cpu", last: str = "--c") -> list[str]:
     """Return the call of ``nnUNetv2_train`` of a fold, as the rules make it."""
-    program = Path(sys.executable).parent / "nnUNetv2_train"
+    beside = Path(sys.executable).parent
+    program = (
+        shutil.which("nnUNetv2_train", path=f"{beside}{os.pathsep}{os.environ['PATH']}") or beside / "nnUNetv2_train"
+    )
     names = ["-tr", "PostTxTrainer", "-p", PLANS, "-device", device, last]
     return [str(program), DATASET, CONFIGURATION, str(fold), *names]
 
@@ -123,6 +128,57 @@ def make_trainer(
 def model_folder(root: Path) -> Path:
     """Return nnU-Net's folder of the trained model."""
     return root / "results" / DATASET / f"PostTxTrainer__{PLANS}__{CONFIGURATION}"
+
+
+def trained_model(root: Path, folds: int) -> list[Path]:
+    """Train networks for a few steps on the dataset below ``root``; return their checkpoints, as of a model's folds."""
+    import torch
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    from posttx.networks.predictor import Ensemble
+
+    preprocessed, folder = root / "preprocessed" / DATASET, model_folder(root)
+    plans, dataset = read_json(preprocessed / f"{PLANS}.json"), read_json(preprocessed / "dataset.json")
+    write_json(folder / "plans.json", plans)
+    write_json(folder / "dataset.json", dataset)
+    manager = PlansManager(plans)
+    configuration = manager.get_configuration(CONFIGURATION)
+    for fold in range(folds):
+        torch.manual_seed(fold)
+        network = nnUNetTrainer.build_network_architecture(manager, configuration, 4, 3, False)
+        _fit(network, Ensemble([network], manager, configuration, dataset, torch.device("cpu")), root)
+        checkpoint = {
+            "network_weights": network.state_dict(),
+            "init_args": {"configuration": CONFIGURATION},
+            "trainer_name": "nnUNetTrainer",
+            "inference_allowed_mirroring_axes": (0, 1, 2),
+        }
+        path = folder / f"fold_{fold}" / FINAL
+        write_checkpoint(path, lambda beside, content=checkpoint: torch.save(content, beside))
+    return [folder / f"fold_{fold}" / FINAL for fold in range(folds)]
+
+
+def _fit(network: Any, ensemble: Any, root: Path) -> None:
+    """Train for a few steps: an untrained network is undecided everywhere, where rounding decides."""
+    import torch
+
+    images, labels = [], []
+    for case in CASES[:3]:
+        data, properties = ensemble.prepare(
+            [read_volume(root / "images" / "images" / image_name(case, channel)) for channel in range(4)]
+        )
+        label = read_volume(root / "images" / "labels" / f"{case}.nii.gz").data.transpose(2, 1, 0)
+        inside = tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"])
+        # The stride of the network divides 16, not every crop.
+        images.append(data[:, :16, :16, :16])
+        labels.append(torch.from_numpy(label[inside][:16, :16, :16].astype(np.int64)))
+    optimizer = torch.optim.AdamW(network.parameters(), 0.02)
+    weight = torch.tensor([0.2, 1.0, 4.0])
+    for _ in range(40):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(torch.stack(images)), torch.stack(labels), weight).backward()
+        optimizer.step()
 
 
 def _write_case(folder: Path, case: str, number: int) -> None:
