@@ -338,5 +338,6 @@ def test_what_nobody_spoiled_is_accepted_by_every_target(case, work):
     assert len(read_ratings(work / "ratings.tsv")) == 2
     (work / "summary.json").write_text(json.dumps(summary()))
     assert len(read_table(counted(work / "summary.json", work), CASE_METRICS)) == 3 * len(NAMES)
-    assert configured(GIVEN, work)["cohorts"] == GIVEN["cohorts"]
+    cohorts = {name: cohort | {"layout": "auto"} for name, cohort in GIVEN["cohorts"].items()}
+    assert configured(GIVEN, work)["cohorts"] == cohorts
     assert usable(SCHEME_FILE.read_bytes(), work) == load_scheme(SCHEME_FILE)

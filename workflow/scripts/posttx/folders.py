@@ -95,10 +95,11 @@ def _walk(path: str, depth: int, tree: Tree) -> None:
     volumes, folders = [], []
     with os.scandir(path) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or is_clutter(entry.name):
-                tree.clutter[kind_of_clutter(entry.name) if is_clutter(entry.name) else ".*"] += 1
-            elif entry.name.lower().endswith(NIFTI):
+            name = entry.name
+            if name[0] != "." and name.lower().endswith(NIFTI):
                 volumes.append(entry)
+            elif name[0] == "." or is_clutter(name):
+                tree.clutter[kind_of_clutter(name) if is_clutter(name) else ".*"] += 1
             elif entry.is_dir():
                 folders.append(entry)
     if volumes or not folders:
@@ -121,7 +122,7 @@ def _chosen(tree: Tree, name: str) -> Placed | None:
     if name != "auto":
         return place(tree, _layout(tree, name))
     first = place(tree, LAYOUTS["brats2023"])
-    if not first.others and len(first.certain()) == tree.volumes:
+    if not first.others and all(first.layout.who(case) for _, case in first.cases):
         return first
     candidates = [first, *(place(tree, layout) for key, layout in LAYOUTS.items() if key != "brats2023")]
     if _image_folders(tree):
@@ -191,7 +192,7 @@ def _add_rows(placed: Placed, reading: Reading, asked: bool) -> None:
             who = (case, 0)
             alone.append(case)
         try:
-            check_case_id(case, Path(found[0][1]).parent)
+            check_case_id(case, found[0][1])
             if who is None:
                 raise _strange_id(layout, case, Path(found[0][1]).parent)
         except PostTxError as error:
