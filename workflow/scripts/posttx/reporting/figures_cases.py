@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from posttx.analysis.statistics import SHARE, Patients, means
 from posttx.conventions import HALLUCINATED
 from posttx.reporting.figures_model import NO_REFERENCE, single_labels, with_states
 from posttx.reporting.figures_training import LINES
@@ -66,7 +67,7 @@ def _trajectory(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> No
 
 
 def draw_detection(lesions: pd.DataFrame, colors: Mapping[str, str], path: str | Path) -> None:
-    """Draw the share of reference lesions that were found, by their volume, with Wilson's 95 % interval, per class.
+    """Draw the share of reference lesions that were found, by their volume, with 95 % intervals by patient, per class.
 
     ``lesions`` has columns region, source, state, volume_mm3 (``schemas.LESIONS``); lesions that the scheme ignores are
     left out, and bins with fewer than ``SMALLEST_BIN`` lesions are not drawn. The right panel counts lesions that were
@@ -97,28 +98,21 @@ def draw_detection(lesions: pd.DataFrame, colors: Mapping[str, str], path: str |
 def _detected(axes: Axes, lesions: pd.DataFrame, color: str, line: object, region: str) -> None:
     kept = lesions[(lesions["source"] == "reference") & lesions["state"].isin(["matched", "missed"])]
     bins = np.digitize(kept["volume_mm3"].to_numpy(np.float64) / 1000, SIZES)
-    hit = (kept["state"] == "matched").to_numpy(bool)
+    hit = (kept["state"] == "matched").to_numpy(np.float64)[:, None]
+    patients = kept["patient"].to_numpy(object)
     places, shares, lows, highs = [], [], [], []
     for index in np.unique(bins):
         chosen = hit[bins == index]
         if len(chosen) >= SMALLEST_BIN:
-            low, high = wilson(int(chosen.sum()), len(chosen))
+            found = Patients.of(list(patients[bins == index])).estimate(means(chosen), np.isfinite(chosen), SHARE)
             places.append(SIZES[min(index, len(SIZES) - 1)] / 10**0.25)
-            shares.append(chosen.mean())
-            lows.append(chosen.mean() - low)
-            highs.append(high - chosen.mean())
+            shares.append(found.value[0])
+            lows.append(np.nan_to_num(found.value[0] - found.low[0]))
+            highs.append(np.nan_to_num(found.high[0] - found.value[0]))
     if places:
         axes.errorbar(places, shares, yerr=np.clip([lows, highs], 0, 1), color=color, linestyle=line, marker="o",
                       markersize=4, linewidth=1.3, elinewidth=0.8, capsize=2,
                       label=f"{region} (n = {len(kept)})")  # fmt: skip
-
-
-def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return Wilson's score interval of a share (Wilson 1927), by default of 95 %."""
-    share = hits / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return float(middle - half), float(middle + half)
 
 
 def draw_false_positives(metrics: pd.DataFrame, colors: Mapping[str, str], path: str | Path) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy import stats
 
+from posttx.analysis.agreement import log_limits
 from posttx.conventions import states_of
 from posttx.reporting.style import INK, STATES, figure, logarithmic, say
 
@@ -175,7 +176,11 @@ def draw_inter_class(table: pd.DataFrame, names: Mapping[int, str], path: str | 
 
 
 def draw_volumes(metrics: pd.DataFrame, colors: Mapping[str, str], path: str | Path) -> None:
-    """Draw predicted minus reference volume against their mean (Bland and Altman) per class, with mean and 1.96 SD."""
+    """Draw the ratio of predicted to reference volume against their geometric mean per class (Bland and Altman).
+
+    Solid: the mean ratio; dashed: the limits within which 95 % of the ratios lie, with the variance within patients
+    counted (``analysis.agreement``). Cases that miss or invent the class have no ratio and are counted in the title.
+    """
     singles = single_labels(metrics, colors)
     columns = min(2, max(1, len(singles)))
     rows = -(-max(1, len(singles)) // columns)
@@ -190,16 +195,24 @@ def draw_volumes(metrics: pd.DataFrame, colors: Mapping[str, str], path: str | P
             ref, pred = (there[f"volume_{name}_mm3"].to_numpy(float) / 1000 for name in ("ref", "pred"))
             known = np.isfinite(ref) & np.isfinite(pred)
             ref, pred = ref[known], pred[known]
-            panel.set_title(f"{region} (n = {len(ref)})")
-            if not len(ref):
-                say(panel, "No volume is known." if len(there) else NO_REFERENCE)
+            limits = log_limits(ref, pred, there["patient"].to_numpy(object)[known])
+            without = len(ref) - limits.n
+            counted = f"n = {limits.n}, {limits.n_patients} patients"
+            panel.set_title(f"{region} ({counted}{f'; {without} missed or halluc.' if without else ''})", fontsize=9)
+            if not limits.n:
+                say(panel, "No volume is known." if len(there) and not len(ref) else NO_REFERENCE if not len(ref)
+                    else "No case has the class in both.")  # fmt: skip
                 continue
-            panel.scatter((ref + pred) / 2, pred - ref, s=15, color=colors[region], alpha=0.75, linewidth=0, zorder=3)
+            both = (ref > 0) & (pred > 0)
+            middle, ratio = np.sqrt(ref[both] * pred[both]), pred[both] / ref[both]
+            panel.scatter(middle, ratio, s=15, color=colors[region], alpha=0.75, linewidth=0, zorder=3)
             logarithmic(panel)
-            mean, spread = float(np.mean(pred - ref)), 1.96 * float(np.std(pred - ref, ddof=1)) if len(ref) > 1 else 0.0
-            for value, style in ((mean, "-"), (mean - spread, "--"), (mean + spread, "--")):
-                panel.axhline(value, color=INK, linewidth=0.9, linestyle=style)
-            panel.set(xlabel="mean of reference and prediction (ml)", ylabel="prediction - reference (ml)")
+            logarithmic(panel, "y")
+            panel.set_ylim(min(0.08, 0.8 * float(ratio.min())), max(12.0, 1.25 * float(ratio.max())))
+            for value, style in ((limits.ratio, "-"), (limits.low, "--"), (limits.high, "--")):
+                if np.isfinite(value):
+                    panel.axhline(value, color=INK, linewidth=0.9, linestyle=style)
+            panel.set(xlabel="geometric mean of both (ml)", ylabel="prediction / reference")
 
 
 def draw_confusion(table: pd.DataFrame, names: Mapping[int, str], path: str | Path) -> None:
