@@ -44,8 +44,8 @@ def test_a_new_clip_percentile_redoes_everything_from_standardize_on(finished):
     assert not {"make_phantom_case", "scan_shard", "audit_shard"} & set(jobs)
 
 
-def test_a_new_seed_of_the_statistics_does_not_score_again(finished):
-    jobs = planned(finished, statistics={"bootstrap": 500})
+def test_another_convention_makes_new_tables_and_does_not_score_again(finished):
+    jobs = planned(finished, report={"title": "PostTx demo on the phantom cohort", "convention": "absent-is-one"})
     assert "make_tables" in jobs
     assert not {"score_shard", "train_fold", "standardize_shard"} & set(jobs)
 
