@@ -487,7 +487,9 @@ def _(path, _patch):
     labels = np.zeros((256, 256, 2), np.uint8)
     labels[40:60, 30:50] = 2
     for folder, edge in (("references", 0.9375), ("one", 0.938), ("two", 0.9375)):
-        cohort.write(f"{folder}/{FIRST}.nii.gz", labels, scoring.LAS @ np.diag([edge, edge, 1, 1]))
+        # Another segmentation for the second model: the reference itself would be told.
+        drawn = np.roll(labels, folder == "two", 0)
+        cohort.write(f"{folder}/{FIRST}.nii.gz", drawn, scoring.LAS @ np.diag([edge, edge, 1, 1]))
     cohort.score()
     table = cohort.table("one").query("case == @FIRST and region == 'SNFH'")
     assert table["dice"].tolist() == [1.0]
