@@ -263,3 +263,29 @@ def test_the_head_is_what_any_image_or_label_holds():
     assert case.head == (slice(18, 48), slice(18, 32), slice(8, 32))
     nothing = assembled("a", [("t1n", np.zeros(first.shape))], {}, first.shape, np.eye(4))
     assert tile(nothing, "t1n").image.size
+
+
+def test_a_case_that_cannot_be_drawn_costs_its_own_picture_and_is_named(tmp_path, caplog):
+    cases = [f"BraTS-GLI-0000{i}-100" for i in range(3)]
+    cohort = pd.DataFrame([{"case": case, **write_case(tmp_path, case)} for case in cases])
+    cohort.loc[0, "t2w"] = str(tmp_path / "gone.nii.gz")
+    readings = {case: reading_by(cohort.set_index("case").at[case, "t1n"]) for case in cases[:2]}
+    extremes = {
+        "worst": pd.DataFrame({"case": cases, "mean_dice": [0.1, 0.2, 0.3]}),
+        "best": pd.DataFrame({"case": []}),
+    }
+    draw_cases(
+        cohort,
+        extremes,
+        {case: cohort.set_index("case").at[case, "seg"] for case in cases},
+        (LABEL_COLORS, tree.NAMES),
+        readings,
+        tmp_path / "cases",
+        {},
+        tmp_path / "viewer",
+        tree.lesion_table(tree.case_metrics(2)),
+    )
+    assert [path.stem for path in (tmp_path / "cases").glob("*.webp")] == [cases[1]]
+    assert read_json(tmp_path / "cases" / NOT_DRAWN) == {cases[0]: "FIL001", cases[2]: "FIL002"}
+    assert f"case {cases[0]} has no picture" in caplog.text
+    assert "gone.nii.gz" in caplog.text

@@ -339,3 +339,11 @@ def test_provenance_of_another_machine_is_shown(results, tmp_path):
     page = Page((copied / "report/index.html").read_text())
     assert "NVIDIA H200" in page.text
     assert "not under version control" in page.text
+
+
+def test_a_case_that_could_not_be_drawn_is_listed_with_the_kind_of_its_fault_and_no_file(tmp_path):
+    (tmp_path / "not_drawn.json").write_text('{"a": "GEO001", "b": ""}')
+    entries = case_entries({}, tmp_path, "..", [100])
+    assert [(entry["case"], entry["source"], entry["link"]) for entry in entries] == [("a", "", ""), ("b", "", "")]
+    assert entries[0]["missing"] == "images on different grids (GEO001)"
+    assert entries[1]["missing"] == "its files cannot be laid together"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 logger = logging.getLogger(__name__)
+UNREADABLE = "FIL002"
 # One for all cases of a process: fresh memory for a volume can take as long as decompressing into it.
 SCRATCH = Scratch()
 
@@ -77,8 +78,8 @@ def draw_cases(
     Written are ``folder/<case>.webp``, ``viewer/<case>.js`` for the interactive viewer, and the ``montages``.
     ``look`` is colours by label and names by label; ``readings`` are the audit's. Cases without images (references
     alone), without a reading (nothing could be read) or without a prediction have no picture, and a montage without
-    pictures says so. A case whose files cannot be laid together or read costs its own picture alone: why is written
-    to ``folder/NOT_DRAWN``.
+    pictures says so. A case whose files cannot be laid together or read costs its own picture alone: why is logged,
+    and its finding code written to ``folder/NOT_DRAWN``.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,8 @@ def draw_cases(
     for case in dict.fromkeys(case for cases in chosen.values() for case in cases):
         images = {name: rows.at[case, name] for name in MODALITIES if isinstance(rows.at[case, name], str)}
         if images and case in predictions and case not in readings:
-            missed[case] = "none of its files could be read when it was audited"
+            missed[case] = UNREADABLE
+            logger.warning("case %s has no picture: none of its files could be read when it was audited", case)
         elif images and case in predictions:
             reference = rows.at[case, "seg"] if isinstance(rows.at[case, "seg"], str) else None
             sheets[case] = Sheet(
@@ -100,8 +102,6 @@ def draw_cases(
     drawn = map_cases(_draw_or_tell, sheets, threads, verb="drew")
     tiles = {case: result for case, result in drawn.items() if isinstance(result, Tile)}
     missed |= {case: result for case, result in drawn.items() if isinstance(result, str)}
-    for case, problem in missed.items():
-        logger.warning("case %s has no picture: %s", case, problem)
     write_json(folder / NOT_DRAWN, missed)
     for name, path in montages.items():
         table = extremes[name]
@@ -110,11 +110,12 @@ def draw_cases(
 
 
 def _draw_or_tell(sheet: Sheet) -> Tile | str:
-    """Draw a case and return its tile for the montage, or what is wrong with its files."""
+    """Draw a case and return its tile for the montage, or the code of what is wrong with its files."""
     try:
         return _draw_one(sheet)
     except PostTxError as error:
-        return str(error)
+        logger.warning("case %s has no picture: %s", sheet.case, error)
+        return error.code
 
 
 def _draw_one(sheet: Sheet) -> Tile:

@@ -12,11 +12,12 @@ from typing import Any
 import pandas as pd
 
 from posttx.analysis.tables import extremes
+from posttx.auditing.finding_codes import CODES
 from posttx.conventions import case_means, convention_of
 from posttx.files import read_json
 from posttx.scoring.scores import Scores, scores_from
 
-# Beside the pictures: case -> why it has none.
+# Beside the pictures: case -> the code of what keeps it from having one.
 NOT_DRAWN = "not_drawn.json"
 
 
@@ -47,13 +48,18 @@ def case_entries(
     entries += [_entry(case, "shown", "", path, link, budget) for case, path in rest.items()]
     missed = read_json(folder / NOT_DRAWN) if (folder / NOT_DRAWN).is_file() else {}
     entries += [
-        {"case": case, "kind": "shown", "sentence": "no picture", "source": "", "link": "", "missing": problem}
-        for case, problem in missed.items()
+        {"case": case, "kind": "shown", "sentence": "no picture", "source": "", "link": "", "missing": _told(code)}
+        for case, code in missed.items()
     ]
     for entry in entries:
         scripted = viewer is not None and (viewer[0] / f"{entry['case']}.js").is_file()
         entry["viewer"] = f"{viewer[1]}/{entry['case']}" if viewer and scripted else ""
     return entries
+
+
+def _told(code: str) -> str:
+    """Return in words what a finding code stands for: the page is passed on, and names no file."""
+    return f"{CODES[code].title} ({code})" if code in CODES else "its files cannot be laid together"
 
 
 def _entry(case: str, kind: str, sentence: str, path: Path, link: str, budget: list[int]) -> dict[str, Any]:
