@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.locked
 DEMO ?= demo
 RESULTS ?= results
-# The unit tests share nothing and run side by side; what starts the workflow takes all cores by itself.
+# The unit tests share nothing and run side by side, and so do plans and pages (the browser is one group: it makes its
+# pages once); what starts the workflow takes all cores by itself.
 CORES ?= 2
+SIDE_BY_SIDE := tests/dag tests/browser tests/oracles
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo sheet test test-slurm gpu-kit oracles faults fuzz clean-room statistics bench progress lint typecheck unit lock clean
@@ -38,7 +40,8 @@ progress: ## Show where the folds of RESULTS=results stand, live until all are d
 
 test: $(READY) lint typecheck ## Run every check and test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) tests/unit
-	$(BIN)/python -m pytest --ignore tests/unit
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadgroup $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest --ignore tests/unit $(addprefix --ignore ,$(SIDE_BY_SIDE))
 
 test-slurm: $(READY) ## Run the workflow on a real single-node SLURM (root on Debian; installs it if needed)
 	tests/slurm/cluster.sh run $(BIN)/python -m pytest -m slurm tests/slurm

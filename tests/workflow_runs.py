@@ -33,7 +33,7 @@ class Run:
         return {name: int(count) for name, count in rows if name != "all"}
 
 
-def snakemake(directory: Path, *arguments: str, config: dict | None = None, timeout: float = 600) -> Run:
+def snakemake(directory: Path, *arguments: str, config: dict | None = None, timeout: float = 1800) -> Run:
     """Run the workflow in ``directory``, with ``config`` written to a file there."""
     directory.mkdir(parents=True, exist_ok=True)
     files = []

@@ -28,7 +28,7 @@ def copy(tiny: tiny_run.Finished, tmp_path_factory: pytest.TempPathFactory) -> P
     return Path(shutil.copytree(tiny.directory, tmp_path_factory.mktemp("copy"), dirs_exist_ok=True))
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 600.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, condition
@@ -80,7 +80,7 @@ def test_a_second_run_in_the_same_folder_says_so_and_touches_nothing(tiny: tiny_
         assert "Directory cannot be locked" in second.text
         assert {name: stages.digests(copy / name) for name in ("results", "logs")} == before
         send(signal.SIGCONT, first.pid)
-        assert first.wait(300) == 0, tiny_run.tail(copy)
+        assert first.wait(900) == 0, tiny_run.tail(copy)
     finally:
         send(signal.SIGKILL, first.pid)
     assert tiny_run.differences(copy, tiny.directory) == []

@@ -204,7 +204,7 @@ def test_the_report_is_one_page_without_network(results):
 def archive(demo, tmp_path_factory):
     """Return what `snakemake --report` packs, in a folder of its own."""
     path = tmp_path_factory.mktemp("archive") / "report.zip"
-    run = snakemake(demo, "--workflow-profile", "profiles/demo", "--report", str(path), "--nolock", timeout=300)
+    run = snakemake(demo, "--workflow-profile", "profiles/demo", "--report", str(path), "--nolock", timeout=1800)
     assert run.returncode == 0, run.text[-3000:]
     return path
 

@@ -212,7 +212,7 @@ def run(tmp_path_factory) -> Path:
     }
     done = snakemake(directory, "--cores", "2", config=config, timeout=600)
     assert done.returncode == 0, done.text[-6000:]
-    done = snakemake(directory, "--report", "report.zip", config=config, timeout=300)
+    done = snakemake(directory, "--report", "report.zip", config=config, timeout=1800)
     assert done.returncode == 0, done.text[-6000:]
     return directory
 

@@ -95,7 +95,7 @@ def merged(settings: dict, changes: dict) -> dict:
 
 
 def slurm(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 def jobs() -> list[Job]:

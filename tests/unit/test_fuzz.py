@@ -5,8 +5,10 @@ that the gate does not depend on luck; ``make fuzz`` (``POSTTX_FUZZ=3000``: so m
 ones in every run and prints the smallest input that breaks something.
 """
 
+import contextlib
 import gzip
 import json
+import logging
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -19,20 +21,23 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import is_color_like
-from spoiling import NUMBERS, spoiled_bytes, spoiled_header, spoiled_structure
+from spoiling import NUMBERS, VALUES, spoiled_bytes, spoiled_header, spoiled_structure
 
 from import_counts import import_counts
-from posttx import configuration
+from posttx import configuration, dates, logs
 from posttx.auditing.audit import AuditTask, audit_case
 from posttx.auditing.findings import Finding, findings_table
 from posttx.cases import Case, Listing, list_cases
-from posttx.errors import CasesFailedError, PostTxError
+from posttx.errors import CasesFailedError, PostTxError, one_line
 from posttx.exclusions import rating_notes, read_ratings, without_excluded
 from posttx.geometry.reading import reading_of
 from posttx.labels import LabelScheme, load_scheme
 from posttx.nifti import read_volume, write_volume
+from posttx.parallel import UNEXPECTED
+from posttx.path_names import check_path_names
 from posttx.schemas import CASE_METRICS, FINDINGS, checked, read_table
 from posttx.scoring.evaluation import CaseItem, Scoring, Target, score_case
+from posttx.scoring.predictions import check_predictions, find_predictions
 from posttx.standardization import Job, Settings, standardize_case
 from scan_shard import describe
 
@@ -75,6 +80,8 @@ def kept(function: Callable[..., Any], *arguments: Any) -> Any:
 def told(error: PostTxError) -> None:
     text = str(error)
     assert error.problem
+    # What the product survives all the same is what is looked for here.
+    assert UNEXPECTED not in text, error.__cause__ or text
     for line in text.split("\n"):
         assert len(line) < LONGEST_LINE
         assert line.isprintable(), repr(line)
@@ -92,6 +99,13 @@ def labels() -> np.ndarray:
     data[5:7, 5:7, 4:6] = 3
     data[5, 5, 4] = 4
     return data
+
+
+@pytest.fixture(autouse=True)
+def no_traceback_is_logged(caplog):
+    """Fail where a stage went on after an exception that nobody foresaw."""
+    yield
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +173,66 @@ def test_any_header_is_used_or_refused_within_little_memory(case, work, change, 
 @many
 def test_any_damage_of_a_compressed_file_is_read_or_refused(case, work, change, name):
     ingest(spoil_file(case, name, work, change), work)
+
+
+@st.composite
+def spoiled_members(draw) -> Callable[[bytes], bytes]:
+    """Return a function that packs bytes as gzip members with any header: flags, extra fields, names, comments."""
+    flags, dated = draw(st.integers(0, 255)), draw(st.binary(min_size=6, max_size=6))
+    extra = draw(st.sampled_from([b"", b"\0\0", b"\xff\xff", b"\3\0abc", b"\xff\xff" + bytes(65535)]))
+    texts = draw(
+        st.lists(st.sampled_from([b"", b"\0", b"a.nii\0", b"\xff\x1b[2J\0", b"n" * 600_000 + b"\0"]), max_size=3)
+    )
+    cut, more = draw(st.integers(0, 40)), draw(st.sampled_from([b"", bytes(20), b"\x1f\x8b", gzip.compress(b"")]))
+
+    def pack(content: bytes) -> bytes:
+        packed = gzip.compress(content, 1)[10:]
+        return b"\x1f\x8b\x08" + bytes([flags]) + dated + extra + b"".join(texts) + packed[: len(packed) - cut] + more
+
+    return pack
+
+
+@given(pack=spoiled_members(), name=FILES)
+@many
+def test_any_gzip_header_is_read_or_refused(case, work, pack, name):
+    ingest(spoil_file(case, name, work, lambda content: pack(gzip.decompress(content))), work)
+
+
+TEXTS = st.text(max_size=60) | st.sampled_from([value for value in VALUES if isinstance(value, str)])
+
+
+@given(lines=st.lists(TEXTS, max_size=30), text=TEXTS, name=TEXTS)
+@many
+def test_any_text_is_told_in_printable_lines_that_pass_for_no_other(work, lines, text, name):
+    error = PostTxError(text or "x", case=name, file=name, remedy=text, lines=lines)
+    shown = logs.told(error, work)
+    first, *others = shown.split("\n")
+    assert all(line.isprintable() and len(line) < LONGEST_LINE for line in (first, *others))
+    assert one_line(one_line(text)) == one_line(text)
+    record = logging.LogRecord("x", logging.ERROR, "f", 1, "%s of %s", (text, error), None)
+    for line in logs.ReadableFormatter("%(message)s").format(record).split("\n")[1:]:
+        assert line.startswith("  ") or not line
+    row = Finding("COH009", "c", text, name, name, text).row()
+    assert all(row[column].isprintable() for column in ("case", "modality", "message"))
+
+
+@given(path=TEXTS, moment=st.floats(width=64))
+@many
+def test_any_path_and_date_are_accepted_or_refused(path, moment):
+    kept(check_path_names, [(CASE, path)])
+    assert dates._text(moment)
+
+
+@given(names=st.lists(TEXTS, max_size=6))
+@many
+def test_any_names_in_a_folder_of_predictions_are_matched_or_refused(tmp_path_factory, names):
+    folder = tmp_path_factory.mktemp("predictions")
+    for name in names:
+        with contextlib.suppress(OSError, ValueError):
+            (folder / (name.replace("/", "_") + ".nii.gz")).touch()
+            (folder / name.replace("/", "_")).mkdir()
+    found = kept(find_predictions, folder, [CASE, "case_0001"])
+    kept(check_predictions, found, folder, [CASE, "case_0001"])
 
 
 VOXELS = st.lists(st.tuples(st.integers(0, 1679), st.one_of(st.sampled_from(NUMBERS), st.floats())), max_size=6)

@@ -17,7 +17,7 @@ from posttx.networks.gpu_slots import Device, assigned_by_scheduler, lock_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 WITH_GPU = ROOT / "workflow" / "scripts" / "with_gpu.py"
-PATIENCE = 20.0
+PATIENCE = 120.0
 NVIDIA_SMI = """#!/bin/sh
 echo 'GPU 0: NVIDIA RTX 4090 (UUID: GPU-aaaa-1)'
 echo 'GPU 1: NVIDIA A100 (UUID: GPU-bbbb-2)'
@@ -45,7 +45,7 @@ def with_gpu(environment, *command, device="cuda", **options):
 
 
 @contextmanager
-def holders(environment, count, script="echo $CUDA_VISIBLE_DEVICES; exec sleep 60", **options):
+def holders(environment, count, script="echo $CUDA_VISIBLE_DEVICES; exec sleep 600", **options):
     """Start processes that hold slots; yield them with the devices they print; kill what is left of them."""
     processes = [with_gpu(environment, "sh", "-c", script, **options) for _ in range(count)]
     try:
@@ -80,7 +80,7 @@ def test_two_jobs_get_two_devices_and_a_third_waits_for_the_first_that_ends(mach
         third = with_gpu(machine, "sh", "-c", "echo $CUDA_VISIBLE_DEVICES")
         message = third.stderr.readline()
         assert "waiting for a GPU slot: GPU 4 was taken" in message
-        assert "sleep 60" in message
+        assert "sleep 600" in message
         assert third.poll() is None
         first[1].send_signal(signal.SIGKILL)
         assert third.communicate(timeout=PATIENCE)[0].strip() == devices[1]
@@ -135,7 +135,7 @@ def test_a_command_that_does_not_exist_frees_its_slot(machine):
 
 def test_what_a_killed_command_leaves_behind_is_killed_before_the_slot_is_free(machine):
     alone = {**machine, "CUDA_VISIBLE_DEVICES": "4"}
-    script = "sleep 60 >/dev/null 2>&1 & echo $! $POSTTX_GPU_SLOT; exec sleep 60"
+    script = "sleep 600 >/dev/null 2>&1 & echo $! $POSTTX_GPU_SLOT; exec sleep 600"
     with holders(alone, 1, script) as (processes, printed):
         left, token = printed[0].split()
         assert int(left) in marked_processes(token)
@@ -161,10 +161,10 @@ def _hold_and_fork(environment, channel):
     slots = take_slots(1, environment)
     child = os.fork()
     if child == 0:
-        time.sleep(60)
+        time.sleep(600)
         os._exit(0)
     channel.send((child, slots.descriptors))
-    time.sleep(60)
+    time.sleep(600)
 
 
 def test_without_a_guard_a_forked_child_keeps_the_slot_until_it_is_gone(machine):
@@ -317,7 +317,13 @@ rule fold:
     profile = str(ROOT / "profiles" / "gpu")
     command = [sys.executable, "-m", "snakemake", "--workflow-profile", profile, "--resources", "gpu=2", "--cores", "5"]
     done = subprocess.run(
-        [*command, "--retries", "0"], cwd=tmp_path, env=machine, capture_output=True, text=True, timeout=60, check=False
+        [*command, "--retries", "0"],
+        cwd=tmp_path,
+        env=machine,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert sorted({(tmp_path / f"{fold}.txt").read_text().strip() for fold in range(5)}) == ["4", "7"]

@@ -103,7 +103,7 @@ def test_a_process_leaves_with_its_children_and_all_it_said():
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 75, done.stderr

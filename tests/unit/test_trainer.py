@@ -51,7 +51,7 @@ def root(dataset: Path, tmp_path: Path) -> Path:
 def uninterrupted(dataset: Path) -> Path:
     """Return the folder of a fold that was trained in one go."""
     run = tiny.start_training(dataset)
-    text, _ = run.communicate(timeout=200)
+    text, _ = run.communicate(timeout=900)
     assert run.returncode == 0, text
     return tiny.model_folder(dataset) / "fold_0"
 
@@ -60,7 +60,7 @@ def finish(root: Path, attempts: int = 6, **changed: object) -> str:
     """Train until the fold is finished; return what the last attempt printed."""
     for _ in range(attempts):
         run = tiny.start_training(root, **changed)
-        text, _ = run.communicate(timeout=200)
+        text, _ = run.communicate(timeout=900)
         if run.returncode == 0:
             return text
     raise AssertionError(text)
@@ -75,7 +75,7 @@ def same_weights(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
-def wait_for(condition: str, run: subprocess.Popen[str], root: Path, limit: float = 120) -> None:
+def wait_for(condition: str, run: subprocess.Popen[str], root: Path, limit: float = 900) -> None:
     """Wait until a file of the fold matches a pattern, or the run has ended."""
     begun = time.monotonic()
     while not any((tiny.model_folder(root) / "fold_0").glob(condition)) and run.poll() is None:
@@ -117,7 +117,7 @@ def test_signal_writes_a_checkpoint_and_asks_to_be_requeued(
     wait_for("progress.jsonl", run, root)
     time.sleep(0.2)
     run.send_signal(number)
-    text, _ = run.communicate(timeout=200)
+    text, _ = run.communicate(timeout=900)
     assert run.returncode == REQUEUE, text
     assert f"{number.name}: stopped in epoch" in text
     folder = tiny.model_folder(root) / "fold_0"
@@ -155,7 +155,7 @@ def test_a_signal_to_all_its_processes_writes_a_checkpoint_and_leaves_none(root:
     run = tiny.start_training(root, workers=2, EPOCHS=500)
     wait_for("progress.jsonl", run, root)
     os.killpg(run.pid, signal.SIGTERM)
-    text, _ = run.communicate(timeout=200)
+    text, _ = run.communicate(timeout=900)
     assert run.returncode == REQUEUE, text
     check_checkpoint(tiny.model_folder(root) / "fold_0" / LATEST)
     wait_until_gone(run.pid)
@@ -166,7 +166,7 @@ def test_loaders_that_die_lose_no_iteration(root: Path) -> None:
     wait_for("progress.jsonl", run, root)
     for child in children_of(run.pid):
         os.kill(child, signal.SIGKILL)
-    text, _ = run.communicate(timeout=200)
+    text, _ = run.communicate(timeout=900)
     assert run.returncode not in (0, REQUEUE), text
     assert "no longer alive" in text
     path = tiny.model_folder(root) / "fold_0" / LATEST

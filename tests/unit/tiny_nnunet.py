@@ -103,7 +103,7 @@ def run_training(root: Path, *, device: str = "cpu", **changed: object) -> subpr
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=200,
+        timeout=900,
         check=False,
     )
 

@@ -80,7 +80,8 @@ class PostTxError(Exception):
                 shown.append(f"  ... and {len(self.lines) - LISTED} more{place}")
             problem, end = "\n".join([f"{problem}:", *shown]), "\n"
         remedy = f"{one_line(self.remedy.rstrip('.'))}." if self.remedy else ""
-        return f"{code}{where + ': ' if where else ''}{problem}{end}{remedy}"
+        # Case, file, problem and remedy, each of them short enough, may be too long together.
+        return "\n".join(map(one_line, f"{code}{where + ': ' if where else ''}{problem}{end}{remedy}".split("\n")))
 
     def __reduce__(self) -> tuple:
         # Exceptions cross process borders by pickle, which would call __init__ with the problem alone.
