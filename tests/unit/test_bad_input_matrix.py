@@ -7,6 +7,7 @@ and each claim of what survives stands here, beside the lines that check it.
 import copy
 import importlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import test_score_shard as scoring
 import torch
 import yaml
 from audit_cases import audited, geometry_table
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from scored import by_counts
 from test_report_inputs import INPUTS
 from test_standardize import Shard
@@ -38,8 +40,10 @@ from posttx.cases import MODALITIES, Case, Listing
 from posttx.config_paths import check_paths, check_previous
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.exclusions import read_ratings, without_excluded
-from posttx.files import read_json, write_json
+from posttx.files import read_json, sha256_of, write_json
 from posttx.labels import load_scheme
+from posttx.networks import loaders
+from posttx.networks.architectures import refuse_foreign_network
 from posttx.networks.checkpoints import LATEST, check_checkpoint, prepare_fold, write_checkpoint
 from posttx.networks.gpu_slots import take_slots
 from posttx.networks.nnunet import customize_plan
@@ -399,6 +403,21 @@ def _(path, _patch):
     return error
 
 
+@kind("too little shared memory for the loaders", "training", TRAINING)
+def _(path, patch):
+    patch.setattr(loaders.os, "statvfs", lambda folder: type("Status", (), {"f_bavail": 16_384, "f_frsize": 4096}))
+    return refusal(loaders.refuse_small_shared_memory, 2**26, 11, True, path)
+
+
+@kind("batch that never comes", "training", TRAINING)
+def _(_path, _patch):
+    def wait() -> None:
+        with loaders.time_limit(0.05):
+            time.sleep(60)
+
+    return refusal(wait)
+
+
 # Prediction.
 
 
@@ -423,6 +442,21 @@ def _(path, _patch):
 @kind("checkpoint torn or forged", "prediction", EARLIER)
 def _(path, _patch):
     return unusable(path, lambda checkpoint: checkpoint.write_bytes(checkpoint.read_bytes()[:-20]))
+
+
+@kind("checkpoint with code in it", "prediction", EARLIER)
+def _(path, _patch):
+    def forge(checkpoint: Path) -> None:
+        torch.save({"w": Path("anything")}, checkpoint)
+        checkpoint.with_name(f"{LATEST}.sha256").write_text(sha256_of(checkpoint))
+
+    return unusable(path, forge)
+
+
+@kind("plan that names code", "prediction", EARLIER)
+def _(_path, _patch):
+    plan = {"architecture": {"network_class_name": "torch.hub.load", "arch_kwargs": {}, "_kw_requires_import": []}}
+    return refusal(refuse_foreign_network, ConfigurationManager(plan))
 
 
 @kind("CUDA asked for and absent, in prediction", "prediction", EARLIER)
