@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from import_counts import import_counts
-from posttx.cases import find_cases, people_of, usable_cases
+from posttx.cases import find_cases, listing_notes, people_of, usable_cases
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.schemas import CASE_METRICS, FINDINGS, read_table
 from posttx.scoring.counts import case_of, labels_of_key, rows_from_counts
@@ -161,6 +161,8 @@ def test_a_sheet_without_files_says_whose_the_counts_are(tmp_path, name):
     assert table[["case", "patient", "timepoint"]].drop_duplicates().to_numpy().tolist() == [["scan7", "p", 20190312]]
     assert len(read_table(outputs["findings"], FINDINGS)) == 0
     assert only_failure(path, people={"scan8": ("p", 3)}).code == "CNT004"
+    import_counts(path, None, outputs, "c", "m", REGIONS, 4, people=people, notes=listing_notes({"c": listing}))
+    assert read_table(outputs["findings"], FINDINGS)["code"].tolist() == ["COH017"]
 
 
 def v1_entry(case="BraTS-GLI-00005-100", **labels):

@@ -90,6 +90,7 @@ rule import_counts:
         settings=counts_settings(),
         date=counts_date,
         people=people_known,
+        notes=notes_on_people,
         code=code_of("import_counts.py"),
     message:
         "Importing the counts of {wildcards.model} on {wildcards.cohort}."

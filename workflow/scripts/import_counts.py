@@ -41,12 +41,14 @@ def import_counts(
     shards: int,
     voxel_mm3: float = 1.0,
     people: Mapping[str, tuple[str, int]] | None = None,
+    notes: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """Write metrics (all cases, and one file per case beside it), and lesions and confusion with no rows.
 
-    ``people`` are those of a cohort's sheet without files: case -> (patient, timepoint). Counts know no lesions and no
-    confusions: those tables are there so that what follows need not ask. Where entries of the file are refused, the
-    other cases get their files, and one error names all that were refused.
+    ``people`` are those of a cohort's sheet without files: case -> (patient, timepoint), ``notes`` what is told of that
+    sheet, as keywords of findings. Counts know no lesions and no confusions: those tables are there so that what
+    follows need not ask. Where entries of the file are refused, the other cases get their files, and one error names
+    all that were refused.
     """
     people = people or people_in(cohort_table)
     by_case, failures = rows_from_counts(counts, regions, voxel_mm3, people)
@@ -74,6 +76,7 @@ def import_counts(
     alone = [case for case in sorted(by_case) if people is None and not BRATS_ID.fullmatch(case)]
     told = [patients_unknown(alone)] if alone else []
     found = [Finding(code, cohort, f"model {model}: {text}") for code, text in told]
+    found += [Finding(**note) for note in notes]
     write_table(findings_table(found), FINDINGS, outputs["findings"], **metadata)
     for name, schema in (("lesions", LESIONS), ("confusion", CONFUSION)):
         write_table(pd.DataFrame(columns=list(schema.columns)), schema, outputs[name], **metadata)
@@ -90,4 +93,5 @@ if __name__ == "__main__":
         snakemake.wildcards.model,
         **snakemake.params.settings,
         people=snakemake.params.people,
+        notes=snakemake.params.notes,
     )
