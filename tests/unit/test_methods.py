@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import results_tree as tree
 import test_predictor
 import tiny_nnunet as tiny
 import torch
+from jinja2 import Environment
 from test_predictor import checkpoints, model  # noqa: F401  (a fixture)
 from test_score_shard import CASES, Cohort
 from test_standardize import Shard
@@ -169,3 +171,19 @@ def test_the_versions_are_those_that_are_installed():
             assert name in PACKAGES
             assert number.rstrip(".") == version(name)
     assert "nnunetv2" in text
+
+
+THEIRS = {"theirs": {"predictions": {"additional": "x"}}}
+
+
+@pytest.mark.parametrize(
+    ("models", "sentence"),
+    [
+        ({"nnunet": {"train": {}}, **THEIRS}, "standardised, 1 of 2 model(s) trained"),
+        (THEIRS, "Scans are audited, segmentations scored"),
+    ],
+)
+def test_the_archives_first_page_counts_the_models_that_were_trained(models, sentence):
+    text = (tree.ASSETS / "workflow.rst").read_text(encoding="utf-8")
+    used = SimpleNamespace(config=tree.configured(models=models))
+    assert sentence in " ".join(Environment().from_string(text).render(snakemake=used).split())
