@@ -146,7 +146,10 @@ def valid():
         "models": {"m": {"train": dict(TRAIN)}},
         "standardize": {"clip_percentiles": [1, 99], "orientation": "RAS"},
         "dataset": {"id": 7, "name": "X"},
-        "statistics": {"primary": {"measure": "dice", "convention": "absent-is-one", "region": "mean"}},
+        "statistics": {
+            "primary": {"measure": "dice", "convention": "absent-is-one", "region": "mean"},
+            "margins": {"dice": 0.02},
+        },
     }
 
 
@@ -165,6 +168,9 @@ def test_a_valid_config_passes():
         (lambda c: c["models"]["m"]["train"].update(trainer="nnUNetTrainerNoMirroring"), "that nothing verifies"),
         (lambda c: c["models"].update(n={"predictions": {"zz": "p"}}), "there is no cohort 'zz'"),
         (lambda c: c["standardize"].update(clip_percentiles=[50, 50]), "clip_percentiles"),
+        (lambda c: c["statistics"]["primary"].update(measure="dce"), "primary.measure: there is no measure 'dce'"),
+        (lambda c: c["statistics"]["margins"].update(dce=0.1), "margins.dce: there is no measure 'dce'"),
+        (lambda c: c["statistics"]["primary"].update(measure="hd95_mm"), "hd95_mm is known under lesion-wise"),
     ],
 )
 def test_contradictions_are_named(change, message):
@@ -225,3 +231,10 @@ def test_a_case_to_be_pictured_must_exist():
         configuration.check_pictured({"report": {"cases": cases}}, known)
     with pytest.raises(PostTxError, match=r"report\.cases: no cohort with images has 'b'"):
         configuration.check_pictured({"report": {"cases": ["a", "b"]}}, known)
+
+
+def test_a_primary_endpoint_of_no_region_is_refused():
+    configuration.check_primary(DEFAULTS, ["ET"])
+    config = configuration.complete({"statistics": {"primary": {"region": "CC"}}}, DEFAULTS)
+    with pytest.raises(PostTxError, match=r"no region 'CC'.*mean, ET"):
+        configuration.check_primary(config, ["ET"])

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 from posttx.cases import Case
 from posttx.errors import PostTxError
 from posttx.files import digest_of, is_file
-from posttx.measures import measure_of
+from posttx.measures import is_measure, measure_of
 
 REPLACED_AS_A_WHOLE = ("cohorts", "models")
 # In report.cases: picture every case.
@@ -170,17 +170,7 @@ def cross_check(config: Mapping[str, Any]) -> None:
         problems.append(f"standardize.clip_percentiles: the lower one must be below the upper one, not [{low}, {high}]")
     if {"R", "L"} <= set(config["standardize"]["orientation"]):
         problems.append("standardize.orientation: give one letter of each pair R/L, A/P, S/I")
-    primary = config["statistics"]["primary"]
-    try:
-        obeyed = measure_of(primary["measure"]).columns
-    except KeyError:
-        problems.append(f"statistics.primary.measure: there is no measure {primary['measure']!r}, see docs/measures.md")
-    else:
-        if primary["convention"] not in obeyed:
-            known = ", ".join(obeyed)
-            problems.append(
-                f"statistics.primary: {primary['measure']} is known under {known}, not {primary['convention']}"
-            )
+    problems += _statistics_problems(config["statistics"])
     if problems:
         raise PostTxError("the configuration contradicts itself", lines=problems)
 
@@ -259,6 +249,20 @@ def check_patients(config: Mapping[str, Any], cases: Mapping[str, Sequence[Case]
                     f"models.{model}.train.folds is {settings['folds']}, but cohort {cohort!r} has {patients} patients",
                     remedy=f"Set folds to {patients} or fewer, or add patients",
                 )
+
+
+def _statistics_problems(statistics: Mapping[str, Any]) -> list[str]:
+    primary, margins = statistics["primary"], statistics["margins"]
+    named = {"primary.measure": primary["measure"], **{f"margins.{name}": name for name in margins}}
+    unknown = {key: name for key, name in named.items() if not is_measure(name)}
+    if unknown:
+        return [
+            f"statistics.{key}: there is no measure {name!r}, see docs/measures.md" for key, name in unknown.items()
+        ]
+    obeyed = measure_of(primary["measure"]).columns
+    if primary["convention"] in obeyed:
+        return []
+    return [f"statistics.primary: {primary['measure']} is known under {', '.join(obeyed)}, not {primary['convention']}"]
 
 
 def check_primary(config: Mapping[str, Any], regions: Iterable[str]) -> None:

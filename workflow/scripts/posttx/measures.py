@@ -150,6 +150,11 @@ def measure_of(name: str) -> Measure:
     return normalised_surface_distance(found[1]) if found and name not in CATALOGUE else CATALOGUE[name]
 
 
+def is_measure(name: str) -> bool:
+    """Return whether there is a measure with this id."""
+    return name in CATALOGUE or bool(_NSD.fullmatch(name))
+
+
 def obeying(convention: str, columns: Iterable[str] = ()) -> list[Measure]:
     """Return the measures that obey a convention, in order; ``columns`` may name further tolerances."""
     further = sorted({name for name in columns if _NSD.fullmatch(name)} - set(CATALOGUE), key=lambda n: float(n[4:]))
