@@ -58,6 +58,7 @@ def test_there_is_a_report_and_a_case_that_cannot_be_read_is_named(tmp_path, set
     for case in kinds:
         assert f'id="case-held_out-theirs-{case}"' in page
     assert page.count("This case could not be drawn: images on different grids (GEO001)") == len(unread)
+    assert str(tmp_path) not in page
 
     # Whoever trusts the arrays finds a prediction that repeats them index by index without a fault.
     dice = metrics.groupby("case")["dice"].mean()
