@@ -65,10 +65,13 @@ def test_a_step_that_hangs_is_ended_with_all_it_started(tmp_path, monkeypatch):
     assert wait_until(lambda: not Path(f"/proc/{child}").exists(), 60)
 
 
-def test_a_step_that_fails_is_a_result(tmp_path):
+def test_a_step_that_fails_is_a_result(tmp_path, monkeypatch):
+    path = (ROOT / name for name in ("workflow/scripts", "tests/unit", "tests"))
+    monkeypatch.setenv("PYTHONPATH", ":".join(map(str, path)))
     # No cohort was made: nothing to predict.
-    supervise("published", given(tmp_path), 200)
+    supervise("published", given(tmp_path), 200 * SLOW)
     assert results(tmp_path, "published") == {"error": "FAIL", "seconds": "NOTE"}
+    assert "nnUNetPlans.json" in (tmp_path / "published.jsonl").read_text()
 
 
 def test_only_marked_processes_are_ended():
