@@ -350,7 +350,8 @@ def audited(tmp_path_factory) -> Audited:
         inputs["cohorts"].append(root / f"{cohort}.parquet")
         for name in list(inputs)[1:]:
             inputs[name].append(outputs[name])
-    gathered = {name: root / f"all_{name}.parquet" for name in ("intensity", "labels", "findings", "cohort_table")}
+    tables = ("intensity", "labels", "findings", "cohort_table", "groups", "shift")
+    gathered = {name: root / f"all_{name}.parquet" for name in tables}
     gather_audit(inputs, {**gathered, "scheme": root / "scheme.json"}, USES, NAMES)
     with pytest.raises(PostTxError) as refusal:
         check_audit(gathered["findings"], root / "audit.html", root / "gate.json", ["error"])

@@ -192,9 +192,9 @@ def _add_rows(placed: Placed, reading: Reading, asked: bool) -> None:
             who = (case, 0)
             alone.append(case)
         try:
-            check_case_id(case, found[0][1])
             if who is None:
                 raise _strange_id(layout, case, Path(found[0][1]).parent)
+            check_case_id(case, found[0][1])
         except PostTxError as error:
             reading.problems.append(Problem(error.code, str(error), case))
             continue
