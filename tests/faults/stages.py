@@ -68,6 +68,7 @@ def gather_audits(results: Path, data: Path) -> None:
     shard = results / "audit/shards" / COHORT_NAME / SHARD
     inputs = {name: [shard / f"{name}.parquet"] for name in ("intensity", "labels", "findings", "evidence")}
     outputs = {name: results / f"audit/{name}.parquet" for name in ("intensity", "labels", "findings", "cohort_table")}
+    outputs |= {name: results / f"audit/{name}.parquet" for name in ("groups", "shift")}
     outputs["scheme"] = results / "audit/scheme.json"
     gather_audit(inputs | {"cohorts": [_cohort(results)]}, outputs, {COHORT_NAME: "test"}, NAMES)
 
