@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,28 @@ class Report:
         sys.stdout.flush()
         with open(self.path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": self.step, "name": name, "verdict": verdict, "value": value}) + "\n")
+
+
+@contextmanager
+def busy_percents() -> Iterator[list[float]]:
+    """Yield a list that holds, at the end, how busy the GPU was in each second, in percent, as nvidia-smi says.
+
+    Empty where there is no nvidia-smi, or where it has nothing to say.
+    """
+    found: list[float] = []
+    try:
+        process = subprocess.Popen(
+            ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop=1"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+    except OSError:
+        yield found
+        return
+    try:
+        yield found
+    finally:
+        process.terminate()
+        found += [float(line) for line in process.communicate()[0].splitlines() if line.strip().isdecimal()]
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import checks
 import pytest
 from checks import LIMIT, SLOW, STEPS, end_marked, supervise
-from scene import MARK, ROOT, wait_until
+from scene import MARK, ROOT, busy_percents, wait_until
 
 pytestmark = pytest.mark.rehearsal
 
@@ -72,6 +72,22 @@ def test_a_step_that_fails_is_a_result(tmp_path, monkeypatch):
     supervise("published", given(tmp_path), 200 * SLOW)
     assert results(tmp_path, "published") == {"error": "FAIL", "seconds": "NOTE"}
     assert "nnUNetPlans.json" in (tmp_path / "published.jsonl").read_text()
+
+
+def test_how_busy_the_device_was_is_read_from_its_tool(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 40\necho '[N/A]'\necho 60\ntouch ready\nexec sleep 600\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    with busy_percents() as busy:
+        assert wait_until((tmp_path / "ready").exists, 60)
+    assert busy == [40.0, 60.0]
+    tool.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with busy_percents() as busy:
+        pass
+    assert busy == []
 
 
 def test_only_marked_processes_are_ended():

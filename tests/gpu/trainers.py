@@ -6,12 +6,13 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import cohort
 import torch
-from scene import PUBLISHED, Report, Scene, child
+from scene import PUBLISHED, Report, Scene, busy_percents, child
 
 STEPS = {PUBLISHED: 30, "tiny": 4}
 WARM_UP = {PUBLISHED: 6, "tiny": 1}
@@ -59,23 +60,28 @@ def measure(scene: Scene, kind: str) -> dict:
     trainer.on_train_epoch_start()
     ours = kind == "PostTxTrainer"
     steps, waits, losses, batch = [], [], [], None
-    for number in range(WARM_UP[scene.size] + STEPS[scene.size]):
-        begun = time.perf_counter()
-        batch = trainer._next(trainer.dataloader_train) if ours else next(trainer.dataloader_train)
-        waited = time.perf_counter()
-        # The loss is read back, which waits for the GPU.
-        losses.append(float((trainer._step if ours else trainer.train_step)(batch)["loss"]))
-        if ours:
-            trainer._iteration += 1
-            trainer._pause()
-        if number >= WARM_UP[scene.size]:
-            steps.append(time.perf_counter() - begun)
-            waits.append(waited - begun)
+    busy: list[float] = []
+    with ExitStack() as watched:
+        for number in range(WARM_UP[scene.size] + STEPS[scene.size]):
+            if number == WARM_UP[scene.size]:
+                busy = watched.enter_context(busy_percents())
+            begun = time.perf_counter()
+            batch = trainer._next(trainer.dataloader_train) if ours else next(trainer.dataloader_train)
+            waited = time.perf_counter()
+            # The loss is read back, which waits for the GPU.
+            losses.append(float((trainer._step if ours else trainer.train_step)(batch)["loss"]))
+            if ours:
+                trainer._iteration += 1
+                trainer._pause()
+            if number >= WARM_UP[scene.size]:
+                steps.append(time.perf_counter() - begun)
+                waits.append(waited - begun)
     figures = {
         "start_s": started,
         "step_s": statistics.median(steps),
         "mean_step_s": statistics.mean(steps),
         "waiting_share": sum(waits) / sum(steps),
+        "busy_percent": statistics.mean(busy) if busy else None,
         "loss": statistics.mean(losses[-STEPS[scene.size] // 2 :]),
         "gpu_gib": torch.cuda.max_memory_allocated() / 2**30 if scene.on_gpu else 0.0,
         "compiled": isinstance(trainer.network, torch._dynamo.OptimizedModule),
