@@ -47,7 +47,7 @@ def test_an_absent_file_is_named_so_that_snakemake_can_say_that_it_is_missing(tm
 def test_a_date_beyond_the_year_9999_is_told_and_not_stumbled_over(tmp_path):
     (path,) = written(tmp_path, a=100)
     case = Case("c", "p", 1, "a", "000", {"t1n": path})
-    with pytest.raises(PostTxError, match=r"1 of 1 files are dated in the future, .* find .* -newermt now"):
+    with pytest.raises(PostTxError, match=r"1 of 1 files are dated in the future, .*`find .* -newermt now"):
         check_dates({"a": [case]}, now=0.0)
     assert dates._text(1e12) == "1000000000000 seconds after 1970"
     assert dates._text(1e30).endswith(" seconds after 1970")

@@ -16,6 +16,7 @@ import torch
 import predict_shard as script
 import restore_shard
 from posttx.errors import CasesFailedError, PostTxError
+from posttx.files import sha256_of
 from posttx.geometry.grids import Grid, standard_grid
 from posttx.geometry.transforms import grid_columns
 from posttx.networks import predictor
@@ -98,7 +99,9 @@ def test_same_result_as_nnunet(model: Path, shard: Path, tmp_path: Path, mirrori
 def test_prediction_lies_on_the_original_grid(model: Path, shard: Path, tmp_path: Path) -> None:
     folder = predict(shard, model, tmp_path / "out")
     table = pd.read_csv(folder / "_cases.tsv", sep="\t")
-    assert table.to_dict("list") == {"case": [tiny.CASES[0], NEW], "file": [f"{tiny.CASES[0]}.nii.gz", f"{NEW}.nii.gz"]}
+    files = [f"{case}.nii.gz" for case in (tiny.CASES[0], NEW)]
+    digests = [sha256_of(folder / file) for file in files]
+    assert table.to_dict("list") == {"case": [tiny.CASES[0], NEW], "file": files, "sha256": digests}
     row = pd.read_parquet(shard).set_index("case").loc[NEW]
     volume = read_volume(folder / f"{NEW}.nii.gz")
     assert "x".join(map(str, volume.data.shape)) == row["original_shape"] != row["standard_shape"]

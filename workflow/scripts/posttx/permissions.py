@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+
+from posttx.errors import command
 
 # Setting -> the permissions that nothing has which a run writes.
 CLOSED = {"group": stat.S_IRWXO, "owner": stat.S_IRWXG | stat.S_IRWXO, "as_umask": 0}
@@ -43,7 +44,7 @@ def too_open(folders: Iterable[str | Path], setting: str) -> str:
     told = ", ".join(f"{folder} (mode {stat.S_IMODE(folder.stat().st_mode):03o})" for folder in found)
     return (
         f"more open than `permissions: {setting}` allows: {told}. What they hold may be of patients. "
-        f"Run `chmod -R {SIGNS[setting]} {shlex.join(map(str, found))}`"
+        f"Run {command('chmod', '-R', SIGNS[setting], *found)}"
     )
 
 
