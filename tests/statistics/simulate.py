@@ -22,7 +22,7 @@ def main() -> None:
     trials, start = options.parse_args().trials, time.process_time()
     populations = {"zero-inflated Dice (made)": sim.zero_inflated()}
     if sim.real():
-        populations = sim.real_populations() | populations
+        populations = sim.real_populations() | sim.volume_populations() | populations
     else:
         say("../shared with the published counts is absent: made cases only.")
     say(f"Coverage of 95 % intervals in % of {trials} draws (in brackets: draws that have one)")

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from import_counts import import_counts
+from posttx.analysis.agreement import absolute_agreement
 from posttx.analysis.comparison import SECOND_CHANCE, Endpoints, adjusted, compared_by, paired_values, verdict_of
 from posttx.analysis.estimates import statistic_of
 from posttx.analysis.evidence import ALPHA
 from posttx.analysis.judgements import Outcome
 from posttx.analysis.statistics import (
     CORRELATION,
+    IDENTITY,
     SHARE,
     Patients,
     average,
@@ -31,6 +33,7 @@ from posttx.analysis.statistics import (
     ratios,
     spearman,
 )
+from posttx.analysis.volumes import consecutive
 from posttx.conventions import PUBLISHED
 from posttx.files import read_parquet
 from posttx.labels import load_scheme
@@ -121,6 +124,27 @@ def real_populations() -> dict[str, Population]:
         ),
         "Pearson": Population(patients, (volume, dice), present, pearson, CORRELATION),
         "Spearman": Population(patients, (volume, dice), present, spearman, CORRELATION),
+    }
+
+
+def volume_populations() -> dict[str, Population]:
+    """Return the published cases as populations of what is said of volumes, their changes, and presence."""
+    scores = scores_of("published").per_label
+    _, patients = np.unique(scores.patients, return_inverse=True)
+    true, found = scores["n_ref"], scores["n_pred"]
+    every, both = np.ones(true.shape, bool), (true > 0) & (found > 0)
+    logs = np.log(np.divide(found, true, out=np.full(true.shape, np.nan), where=both))
+    first, second = consecutive(scores)
+    same = (np.sign(true[second] - true[first]) == np.sign(found[second] - found[first])).astype(float)
+    seen = np.where(true > 0, found > 0, np.nan)
+    return {
+        "ICC": Population(patients, (true, found), every, absolute_agreement, CORRELATION),
+        "ICC of diameters": Population(
+            patients, (np.cbrt(true), np.cbrt(found)), every, absolute_agreement, CORRELATION
+        ),
+        "mean log ratio": Population(patients, (logs,), both, lambda v, _: means(v), IDENTITY),
+        "same direction": Population(patients[first], (same,), same >= 0, lambda v, _: means(v)),
+        "sensitivity": Population(patients, (seen,), true > 0, lambda v, _: means(v)),
     }
 
 

@@ -21,6 +21,14 @@ def test_correlations_are_covered_at_nine_patients():
         assert held >= 0.91, name
 
 
+@published
+def test_statements_about_volumes_are_covered():
+    populations = sim.volume_populations()
+    for name, patients in (("ICC of diameters", 60), ("mean log ratio", 60), ("same direction", 9), ("sensitivity", 9)):
+        held, _ = sim.coverage(populations[name], patients, trials=150, seed=11)
+        assert held >= 0.9, name
+
+
 def test_zero_inflated_dice_is_covered_at_nine_patients():
     held, given = sim.coverage(sim.zero_inflated(), 9, trials=500, seed=11)
     assert given == 1

@@ -26,6 +26,9 @@ CONTRACT = {
     "best_cases": ["rank", "case", "mean_dice", "dice_A", "dice_B", "state_A", "state_B"],
     "per_region": ["label", "region", "metric", "value", "convention", "ci_low", "ci_high", "n"],
     "class_differences": ["label", "region", "other_label", "other_region", "difference", "ci_low", "ci_high"],
+    "volume_agreement": ["label", "region", "icc", "icc_diameter"],
+    "change": ["label", "region", "sign_agreement", "sign_agreement_changed", "spearman_r"],
+    "presence": ["label", "region", "sensitivity", "specificity"],
 }  # fmt: skip
 # Per case: A present, absent, hallucinated, missed; B always half right.
 HAND = {
@@ -43,7 +46,7 @@ def hand():
 
 @pytest.fixture(scope="module")
 def drawn():
-    table = by_counts(random_counts(80))
+    table = by_counts(random_counts(160))
     return table, make_tables(table, REGIONS)
 
 

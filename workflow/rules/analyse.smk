@@ -15,6 +15,9 @@ rule make_tables:
         multiext("<results>/tables/{cohort}/{model}/best_cases", ".parquet", ".csv"),
         multiext("<results>/tables/{cohort}/{model}/per_region", ".parquet", ".csv"),
         multiext("<results>/tables/{cohort}/{model}/class_differences", ".parquet", ".csv"),
+        multiext("<results>/tables/{cohort}/{model}/volume_agreement", ".parquet", ".csv"),
+        multiext("<results>/tables/{cohort}/{model}/change", ".parquet", ".csv"),
+        multiext("<results>/tables/{cohort}/{model}/presence", ".parquet", ".csv"),
     log:
         "<logs>/make_tables/{cohort}/{model}.log",
     benchmark:

@@ -1,4 +1,4 @@
-"""Agreement of predicted with reference volumes on the log scale, with the variance within patients counted."""
+"""Agreement of predicted with reference volumes: limits on the log scale, and the intraclass correlation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from posttx.analysis.statistics import Statistic
+
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 # Of 95 % of the differences, were they normal.
 REACH = 1.959964
 
@@ -47,3 +50,30 @@ def log_limits(reference: FloatArray, predicted: FloatArray, patients: npt.NDArr
     variance = within + max(0.0, (between - within) / usual)
     half = REACH * float(np.sqrt(variance))
     return Limits(float(np.exp(mean)), float(np.exp(mean - half)), float(np.exp(mean + half)), count, groups)
+
+
+def absolute_agreement(x: FloatArray, y: FloatArray, used: BoolArray) -> Statistic:
+    """Return the statistic "ICC(A,1) of column k of x with column k of y over the cases ``used[:, k]``".
+
+    x, y and used are (cases, k). Two-way, absolute agreement, single measurement (McGraw and Wong 1996,
+    doi:10.1037/1082-989X.1.1.30, case 2A): a constant difference lowers it, as it does not lower Pearson's r. Undefined
+    (NaN) with fewer than three distinct cases or where all values are the same.
+    """
+    middle, apart = np.where(used, (x + y) / 2, 0.0), np.where(used, x - y, 0.0)
+    middle = np.where(used, middle - middle.sum(axis=0) / np.maximum(used.sum(axis=0), 1), 0.0)
+    size = np.maximum(np.abs(middle).max(axis=0, initial=0.0), np.abs(apart).max(axis=0, initial=0.0))
+    middle, apart = (values / np.where(size > 0, size, 1.0) for values in (middle, apart))
+    columns = np.hstack([used.astype(np.float64), middle, middle**2, apart, apart**2])
+
+    def statistic(weights: FloatArray) -> FloatArray:
+        distinct = (weights > 0).astype(np.float64) @ used.astype(np.float64)
+        n, m, mm, d, dd = np.split(weights @ columns, 5, axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cases = 2 * (mm - m**2 / n) / (n - 1)
+            raters = d**2 / n / 2
+            rest = (dd - d**2 / n) / 2 / (n - 1)
+            below = cases + rest + 2 / n * (raters - rest)
+            icc = (cases - rest) / below
+        return np.where((distinct >= 3) & (below > 1e-12), np.clip(icc, -1.0, 1.0), np.nan)
+
+    return statistic

@@ -24,6 +24,7 @@ from posttx.analysis.statistics import (
     means,
     ratios,
 )
+from posttx.analysis.volumes import change, volume_agreement
 from posttx.conventions import (
     ABSENT_IS_ONE,
     CONVENTIONS,
@@ -44,7 +45,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 TABLES = (
     "summary", "per_class", "volume_bias", "inter_class", "false_positives", "worst_cases", "best_cases",
-    "per_region", "class_differences",
+    "per_region", "class_differences", "volume_agreement", "change", "presence",
 )  # fmt: skip
 # So many patients are asked how much of the false positives they hold.
 HEAVIEST = 5
@@ -78,6 +79,9 @@ def make_tables(
         "best_cases": extremes(scores, rule, extreme_cases, best=True),
         "per_region": per_region(every_region, patients),
         "class_differences": class_differences(scores, patients, rule),
+        "volume_agreement": volume_agreement(scores, patients),
+        "change": change(scores, seed),
+        "presence": presence(scores, patients),
     }
 
 
@@ -273,6 +277,44 @@ def class_differences(scores: Scores, patients: Patients, convention: Convention
         "difference": found.value, "ci_low": found.low, "ci_high": found.high, "p_value": p,
         "p_holm": holm(p), "n": found.n, "n_patients": found.n_patients, "convention": convention.name,
     })  # fmt: skip
+
+
+def presence(scores: Scores, patients: Patients) -> pd.DataFrame:
+    """Return per label how well a prediction says whether the label is there at all: one voxel is enough.
+
+    ``sensitivity`` is the share of the ``n_present`` cases whose reference has the label in which it is predicted,
+    ``specificity`` the share of the ``n_absent`` others in which it is not. The columns that begin with ``patient_``
+    are the same of patients, who have the label where any of their scans has it; ``patient_n_present`` and
+    ``patient_n_absent`` count them. No reference: n = 0, NaN.
+    """
+    known = ~np.isnan(scores["n_ref"])
+    there, found = scores["n_ref"] > 0, scores["n_pred"] > 0
+    by_case = _sensitivity_specificity(known, there, found, patients)
+    whose = patients.having(known), patients.having(there), patients.having(found & known)
+    by_patient = {
+        f"patient_{name}": made
+        for name, made in _sensitivity_specificity(*whose, Patients(np.arange(patients.count), patients.seed)).items()
+    }
+    present, absent = by_case.values()
+    return frame({
+        **keys(scores), **values(by_case), **intervals(by_case),
+        "n": known.sum(axis=0), "n_patients": whose[0].sum(axis=0),
+        "n_present": present.n, "n_patients_present": present.n_patients,
+        "n_absent": absent.n, "n_patients_absent": absent.n_patients,
+        **values(by_patient), **intervals(by_patient),
+        "patient_n_present": by_patient["patient_sensitivity"].n,
+        "patient_n_absent": by_patient["patient_specificity"].n,
+    })  # fmt: skip
+
+
+def _sensitivity_specificity(
+    known: BoolArray, there: BoolArray, found: BoolArray, patients: Patients
+) -> dict[str, Estimate]:
+    present, absent = known & there, known & ~there
+    return {
+        "sensitivity": patients.estimate(means(_shares(found, present)), present, SHARE),
+        "specificity": patients.estimate(means(_shares(~found, absent)), absent, SHARE),
+    }
 
 
 def _named(scores: Scores, rows: npt.NDArray[np.intp]) -> Columns:

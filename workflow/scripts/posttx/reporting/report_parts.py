@@ -25,6 +25,7 @@ from posttx.redaction import public_findings
 from posttx.reporting import methods
 from posttx.reporting import report_data as data_views
 from posttx.reporting import report_tables as views
+from posttx.reporting import report_volumes as volume_views
 from posttx.reporting.accepted import accepted_findings
 from posttx.reporting.figures_training import read_progress
 from posttx.reporting.report_cases import all_cases, case_entries, case_scores, ranked
@@ -134,6 +135,9 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
         "false_positives",
         "per_region",
         "class_differences",
+        "volume_agreement",
+        "change",
+        "presence",
         "subgroups",
     } - set(tables)
     if missing:
@@ -176,6 +180,14 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
             ("", concluded(gap).text) for gap in gaps(records(tables["subgroups"]), convention)
         ],
         "false_positives": views.false_positives(tables["false_positives"], key, colors, files("false_positives")),
+        **{
+            name: view(tables[name], key, colors, files(name))
+            for name, view in (
+                ("volume_agreement", volume_views.volume_agreement),
+                ("change", volume_views.change),
+                ("presence", volume_views.presence),
+            )
+        },
         "worst": views.extreme_cases(tables["worst_cases"], key, "worst", files("worst_cases"), pictured),
         "best": views.extreme_cases(tables["best_cases"], key, "best", files("best_cases"), pictured),
         "all_cases": Markup(all_cases(scores, convention)),
