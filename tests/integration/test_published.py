@@ -129,7 +129,10 @@ def test_no_number_of_the_section_is_left_unchecked(section):
 def test_the_same_numbers_stand_under_the_official_names(tables, tmp_path):
     official = made(tmp_path, "brats2024")
     names = {"ET": "NETC", "NETC": "SNFH", "SNFH": "ET", "RC": "RC"}
-    for name in ("summary", "per_class", "volume_bias", "inter_class", "false_positives", "class_differences"):
+    for name in (
+        "summary", "per_class", "volume_bias", "inter_class", "false_positives", "class_differences",
+        "volume_agreement", "change", "presence",
+    ):  # fmt: skip
         renamed = tables[name].replace({column: names for column in tables[name] if "region" in column})
         pd.testing.assert_frame_equal(official[name], renamed)
     assert list(official["worst_cases"]["dice_NETC"].dropna()) == list(tables["worst_cases"]["dice_ET"].dropna())

@@ -5,8 +5,9 @@ from test_subgroups import published
 
 from posttx.analysis.agreement import absolute_agreement, log_limits
 from posttx.analysis.statistics import SEED, Patients
-from posttx.analysis.tables import presence
+from posttx.analysis.tables import per_class, presence
 from posttx.analysis.volumes import change, volume_agreement
+from posttx.conventions import PUBLISHED
 from posttx.scoring.scores import scores_from
 
 # One patient with three scans, one with two, one with one. A by scan: reference 10, 20, 20 / 5, 0 / 7.
@@ -153,6 +154,9 @@ def test_the_published_model(shared):
     assert courses["n"].tolist() == [153] * 4
     assert [f"{value:.2f}" for value in courses["sign_agreement"]] == ["0.77", "0.91", "0.86", "0.75"]
     there = presence(cohort, patients_of(cohort))
+    classes = per_class(cohort, patients_of(cohort), PUBLISHED)
+    assert (1 - there["sensitivity"]).tolist() == pytest.approx(classes["miss_rate"].tolist())
+    assert (1 - there["specificity"]).tolist() == pytest.approx(classes["hallucination_rate"].tolist())
     assert there["n_present"].tolist() == [141, 268, 233, 224]
     assert there["sensitivity"].tolist() == pytest.approx([1, 265 / 268, 230 / 233, 211 / 224])
     assert there["specificity"].tolist() == pytest.approx([84 / 130, 1, 17 / 38, 26 / 47])
