@@ -240,6 +240,14 @@ def test_the_page_says_the_published_tables(page, section):
     assert re.findall(r"(\d+\.\d+)%", section) == [percent[0], percent[3]]
 
 
+def test_the_page_says_how_volumes_agree_and_change(page):
+    # The figures of the design's review: ICC, and the same direction in 153 pairs of consecutive scans.
+    agreement, change, presence = (page.of(name) for name in ("volume-agreement", "change", "presence"))
+    assert [row[1:3] for row in agreement] == [["ET", "0.904"], ["NETC", "0.969"], ["SNFH", "0.986"], ["RC", "0.962"]]
+    assert [row[2:4] for row in change] == [["0.771", "153"], ["0.908", "153"], ["0.863", "153"], ["0.745", "153"]]
+    assert [row[4:6] for row in presence] == [["0.646", "130"], ["1.000", "3"], ["0.447", "38"], ["0.553", "47"]]
+
+
 @pytest.mark.parametrize(("name", "start", "end"), [("worst", "5.4.1.", "5.4.2."), ("best", "5.4.2.", "")])
 def test_the_page_says_the_published_cases(page, section, name, start, end):
     mine = [["-" if cell == "–" else cell for cell in row[1:7]] for row in page.of(name)]

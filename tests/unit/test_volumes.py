@@ -8,6 +8,7 @@ from posttx.analysis.statistics import SEED, Patients
 from posttx.analysis.tables import per_class, presence
 from posttx.analysis.volumes import change, volume_agreement
 from posttx.conventions import PUBLISHED
+from posttx.reporting import report_volumes
 from posttx.scoring.scores import scores_from
 
 # One patient with three scans, one with two, one with one. A by scan: reference 10, 20, 20 / 5, 0 / 7.
@@ -160,3 +161,22 @@ def test_the_published_model(shared):
     assert there["n_present"].tolist() == [141, 268, 233, 224]
     assert there["sensitivity"].tolist() == pytest.approx([1, 265 / 268, 230 / 233, 211 / 224])
     assert there["specificity"].tolist() == pytest.approx([84 / 130, 1, 17 / 38, 26 / 47])
+
+
+def test_the_page_shows_scans_with_their_patients_and_dashes_without_a_reference():
+    table = by_counts(COURSES)
+    empty = [("–", ""), ("0", "of 0 patients")]
+    for made, sensitivity in (
+        (table, [("0.800", ""), ("5", "of 3 patients")]),
+        (without_reference(table), empty),
+        (table.iloc[:0], empty),
+    ):
+        cohort = scores(made)
+        patients = patients_of(cohort)
+        views = (
+            report_volumes.volume_agreement(volume_agreement(cohort, patients), "k", {}, ()),
+            report_volumes.change(change(cohort, SEED), "k", {}, ()),
+            report_volumes.presence(presence(cohort, patients), "k", {}, ()),
+        )
+        assert all(len(row) == len(view.headers) for view in views for row in view.rows)
+        assert [(cell.text, cell.interval) for cell in views[2].rows[0]][2:4] == sensitivity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -55,13 +56,15 @@ def change(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: File
 
 def presence(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Files) -> View:
     """Make the table of sensitivity and specificity for the presence of each class, by scan and by patient."""
-    names = (("sensitivity", "n_present"), ("specificity", "n_absent"))
+    by_scan = (("sensitivity", "present"), ("specificity", "absent"))
     rows = []
     for row in records(table):
         cells = _class(row, colors)
-        for prefix in ("", "patient_"):
-            for name, cases in names:
-                cells += [estimate(row, f"{prefix}{name}", 3), count(row[f"{prefix}{cases}"])]
+        for name, state in by_scan:
+            patients = f"of {int(row[f'n_patients_{state}'])} patients"
+            cells += [estimate(row, name, 3), replace(count(row[f"n_{state}"]), interval=patients)]
+        for name, state in by_scan:
+            cells += [estimate(row, f"patient_{name}", 3), count(row[f"patient_n_{state}"])]
         rows.append(cells)
     headers = [
         ("Label", ""), ("Class", ""), ("Sensitivity", "predicted, of the scans that have it"), ("Present", "scans"),
