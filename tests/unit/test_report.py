@@ -121,6 +121,15 @@ def test_every_inner_link_has_a_target_and_outer_ones_are_files_of_the_results(r
         assert (root / "report" / link).is_file(), link
 
 
+def test_what_the_checklist_calls_answered_is_in_the_page(results, page):
+    root, _ = results
+    table = pd.read_parquet(root / "tables/checklist.parquet")
+    anchors = set(table["anchor"]) - {""}
+    assert {"folds", "methods", "global", "cases"} <= anchors <= set(page.ids)
+    assert {f"#{anchor}" for anchor in anchors} <= set(page.links)
+    assert all(told in page.text for told in table["told"])
+
+
 def test_nothing_is_loaded_from_anywhere(page):
     for tag, values in page.tags:
         assert tag not in ("link", "iframe", "object", "embed")

@@ -87,6 +87,7 @@ def test_a_page_says_what_it_can_and_cannot_show(tmp_path, name):
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
     assert len(content.encode()) < 10e6
+    assert set(pd.read_parquet(tmp_path / "tables/checklist.parquet")["anchor"]) - {""} <= set(page.ids)
     for phrase in phrases:
         assert phrase in page.text
     assert not re.search(r"\bnan\b|\bNone\b|<NA>", page.text)

@@ -9,6 +9,7 @@ rule write_report:
         page="<results>/report/index.html",
         viewer="<results>/report/viewer/index.html",
         library="<results>/report/viewer/niivue.js",
+        checklist=multiext("<results>/tables/checklist", ".csv", ".parquet"),
     log:
         "<logs>/write_report.log",
     benchmark:

@@ -89,7 +89,8 @@ def training(train: Mapping[str, Any]) -> list[Paragraph]:
             "nnU-Net's augmentation (mirroring among it); Dice plus cross-entropy loss with deep supervision; "
             f"{OPTIMIZERS[train['optimizer']]}, weight decay {WEIGHT_DECAY:g}, learning rate from "
             f"{train['learning_rate']:g} by a polynomial of power {POLYNOMIAL:g} to 0; {train['foreground']:.0%} of "
-            f"the patches were centred on a label; seed {train['seed']} plus the number of the fold.",
+            f"the patches were centred on a label; seed {train['seed']} plus the number of the fold. The network "
+            "after the last epoch is the one that predicts.",
         ),
         (
             "Prediction",
@@ -104,7 +105,7 @@ def evaluation(config: Mapping[str, Any]) -> list[Paragraph]:
     """Return (heading, text) of how segmentations were scored."""
     tolerances = " and ".join(f"{value:g}" for value in config["evaluation"]["surface_tolerance_mm"])
     scheme = scoring_scheme(config["evaluation"]["scheme"], config["evaluation"]["snfh_dilation"])
-    if all("counts" in model for model in config["models"].values()):
+    if _counts_alone(config):
         beyond_counts = "there are no distances and no lesions, for only counts were given."
     elif scheme.matching == "none":
         beyond_counts = f"the scheme {scheme.name} measures no distances and no lesions."
@@ -131,6 +132,12 @@ def evaluation(config: Mapping[str, Any]) -> list[Paragraph]:
             f"fewer), and are adjusted by Holm; fewer than {FEWEST_FOR_P} patients have none.",
         ),
     ]
+
+
+def has_distances(config: Mapping[str, Any]) -> bool:
+    """Return whether surfaces and lesions are measured: for segmentations, unless the scheme measures none."""
+    scheme = scoring_scheme(config["evaluation"]["scheme"], config["evaluation"]["snfh_dilation"])
+    return not _counts_alone(config) and scheme.matching != "none"
 
 
 def software(provenance: Mapping[str, Any]) -> str:
@@ -168,6 +175,10 @@ def bibliography(assets: str | Path, config: Mapping[str, Any]) -> str:
     entries = (Path(assets) / "references.bib").read_text(encoding="utf-8").strip().split("\n\n")
     phantom = any("phantom" in cohort for cohort in config["cohorts"].values())
     return "\n\n".join(entry for entry in entries if phantom or "{mni152," not in entry) + "\n"
+
+
+def _counts_alone(config: Mapping[str, Any]) -> bool:
+    return all("counts" in model for model in config["models"].values())
 
 
 def _last(name: Any) -> str:

@@ -16,8 +16,8 @@ from markupsafe import Markup
 from posttx.analysis.interpretation_rules import RULES
 from posttx.files import read_parquet, replacing, write_text
 from posttx.redaction import public_config, public_digest, public_provenance
+from posttx.reporting import checklist, report_splits
 from posttx.reporting import report_parts as parts
-from posttx.reporting import report_splits
 from posttx.reporting.pages import digest, environment, joined, run_digest, texts
 from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.reporting.viewer import SECOND, looks
@@ -33,10 +33,14 @@ def write_report(results: str | Path, assets: str | Path, output: str | Path, se
     ``settings`` holds ``config`` (completed), ``cohorts`` (name -> has images), ``models`` (cohort -> models scored),
     ``trained`` (model -> its folder, plans file and train settings), ``regions`` (name -> long name, label, colour),
     ``scheme`` (the label scheme in words). What is not there for a cohort or model (images,
-    training, references) is said on the page.
+    training, references) is said on the page. The checklist of the page is written below ``results/tables``, too.
     """
     results, assets = Path(results), Path(assets)
-    page = environment(assets).get_template("index.html.j2").render(**context(results, assets, settings))
+    shown = context(results, assets, settings)
+    items = checklist.table_of(checklist.run_of(results, settings, shown["provenance"]))
+    checklist.write_table(items, results / "tables")
+    listed = {"view": checklist.view(items), "counted": checklist.counted(items)}
+    page = environment(assets).get_template("index.html.j2").render(**shown, checklist=listed)
     write_text(output, page)
     logger.info("the report has %.1f MB", len(page.encode()) / 1e6)
 

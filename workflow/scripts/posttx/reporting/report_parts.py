@@ -81,15 +81,18 @@ def _findings(results: Path, settings: Mapping[str, Any]) -> pd.DataFrame:
 def _cohort(results: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     cohort = settings["config"]["cohorts"][name]
     source = next((known for kind, known in SOURCES.items() if kind in cohort), "counts alone, no images")
-    if settings["cohorts"][name]:
-        table = read_parquet(results / f"cohorts/{name}.parquet")
-        known = table
-    else:
-        table = None
-        models = settings["models"].get(name) or []
-        known = read_parquet(results / f"metrics/{name}/{models[0]}.parquet") if models else pd.DataFrame()
+    known = known_cases(results, name, settings)
+    table = known if settings["cohorts"][name] else None
     counts = {f"{what}s": int(known[what].nunique()) if len(known) else 0 for what in ("case", "patient")}
     return {"table": table, "use": cohort["use"], "source": source, **counts}
+
+
+def known_cases(results: Path, name: str, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a table with the cases of a cohort: of its images, else of the first model's metrics, else empty."""
+    if settings["cohorts"][name]:
+        return read_parquet(results / f"cohorts/{name}.parquet")
+    models = settings["models"].get(name) or []
+    return read_parquet(results / f"metrics/{name}/{models[0]}.parquet") if models else pd.DataFrame()
 
 
 def methods_section(
