@@ -229,7 +229,7 @@ ITEMS = (
     _claim(3, "Introduction", "Clinical background; who would use the model, and when", _authors("the background")),
     _claim(4, "Introduction", "Aims and hypotheses", _authors("aims and hypotheses, set before the results")),
     _claim(5, "Study design", "Prospective or retrospective", _authors("whether scans were collected for this study")),
-    _claim(6, "Study design", "Goal of the study", _authors("the goal: a new model, feasibility or non-inferiority, say")),
+    _claim(6, "Study design", "Goal of the study", _authors("the goal (a new model, feasibility or the like)")),
     _claim(7, "Data", "Where the data come from", _of_patients(
         "hospitals, dates, and whether cases are consecutive; section 3.1 counts them only")),
     _claim(8, "Data", "Who was eligible", _of_patients("criteria of inclusion and exclusion")),
@@ -267,7 +267,7 @@ ITEMS = (
     _claim(32, "Evaluation", "Test on data of the same sources", _internal),
     _claim(33, "Evaluation", "Test on data of other sources", _external),
     _claim(34, "Evaluation", "Registration of the trial", _authors(
-        "the number of the registration, or that there is none; the approval of the ethics committee")),
+        "the number of the registration, or that there is none; the approval of an ethics board")),
     _claim(35, "Results", "Cases included and left out", _authors(
         "how many patients and scans were left out, and why; section 3.1 has those included")),
     _claim(36, "Results", "Patients of each part: demographic and clinical", _demographics),
