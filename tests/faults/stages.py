@@ -132,7 +132,7 @@ STAGES = {
     "gather": Stage(gather, ("scored/*/*.parquet", *(f"{n}/*/*.parquet" for n in ("metrics", "lesions", "confusion")))),
     "tabulate": Stage(tabulate, ("tables/*/*/*",)),
     "draw": Stage(draw, ("figures/*/*",)),
-    "report": Stage(report, ("report/*",)),
+    "report": Stage(report, ("report/*", "tables/checklist.*")),
     "checkpoint": Stage(checkpoint, ("nnunet/*/*",)),
 }
 

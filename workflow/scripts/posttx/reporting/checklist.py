@@ -100,7 +100,7 @@ def view(table: pd.DataFrame) -> View:
         ("Source", ""), ("Item", "number in the source; Metrics Reloaded has none, R1 ... are ours"), ("Topic", ""),
         ("Asks for", "in our words"), ("Status", ""), ("Where, or what to supply", ""),
     ]  # fmt: skip
-    return View("checklist", "Reporting checklist", headers, rows, FILES)
+    return View("checklist", "Reporting checklist", headers, rows, FILES, plain=True)
 
 
 def counted(table: pd.DataFrame) -> str:

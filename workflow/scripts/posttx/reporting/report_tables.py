@@ -36,7 +36,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class View:
-    """A table ready to be shown; ``files`` are (name, relative link) of its data, ``note`` a sentence below it."""
+    """A table ready to be shown; ``files`` are (name, relative link) of its data, ``note`` a sentence below it.
+
+    ``plain``: all rows in their order, on paper too; others are sorted, searched and shown in pages.
+    """
 
     id: str
     caption: str
@@ -45,6 +48,7 @@ class View:
     files: Sequence[tuple[str, str]] = field(default_factory=tuple)
     note: str = ""
     large: bool = False
+    plain: bool = False
 
 
 NOTHING = Cell("")
