@@ -5,10 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.locked
 DEMO ?= demo
 RESULTS ?= results
-# The unit tests share nothing and run side by side, and so do plans and pages (the browser is one group: it makes its
-# pages once); what starts the workflow takes all cores by itself.
+# Tests run side by side; those that share the demo, the browser or what one file makes once stay together (tests/conftest.py).
 CORES ?= 2
-SIDE_BY_SIDE := tests/dag tests/browser tests/oracles
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo sheet test test-slurm gpu-kit oracles faults fuzz clean-room statistics bench progress lint typecheck unit lock clean
@@ -40,8 +38,7 @@ progress: ## Show where the folds of RESULTS=results stand, live until all are d
 
 test: $(READY) lint typecheck ## Run every check and test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) tests/unit
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadgroup $(SIDE_BY_SIDE)
-	$(BIN)/python -m pytest --ignore tests/unit $(addprefix --ignore ,$(SIDE_BY_SIDE))
+	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup --ignore tests/unit
 
 test-slurm: $(READY) ## Run the workflow on a real single-node SLURM (root on Debian; installs it if needed)
 	tests/slurm/cluster.sh run $(BIN)/python -m pytest -m slurm tests/slurm

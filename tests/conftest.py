@@ -15,6 +15,19 @@ settings.register_profile("posttx", deadline=None)
 settings.load_profile("posttx")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests that share something dear, for `--dist loadgroup`: the demo, or what one file makes once.
+
+    Those of the demo come first, because it takes longest. Unit tests share nothing.
+    """
+    demo = {item for item in items if "demo" in getattr(item, "fixturenames", ())}
+    for item in items:
+        if "unit" not in item.path.parts and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("demo" if item in demo else str(item.path)))
+    items.sort(key=lambda item: item not in demo)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Return the folder of real data beside the project, or skip saying that it is absent."""
