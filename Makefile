@@ -38,7 +38,7 @@ progress: ## Show where the folds of RESULTS=results stand, live until all are d
 
 test: $(READY) lint typecheck ## Run every check and test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) tests/unit
-	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup --ignore tests/unit
+	$(BIN)/python -m pytest -n $(CORES) --dist loadscope --no-loadscope-reorder --ignore tests/unit
 
 test-slurm: $(READY) ## Run the workflow on a real single-node SLURM (root on Debian; installs it if needed)
 	tests/slurm/cluster.sh run $(BIN)/python -m pytest -m slurm tests/slurm

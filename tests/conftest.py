@@ -2,30 +2,49 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from workflow_runs import ROOT, snakemake
 
 SHARED = ROOT.parent / "shared"
 DEMO_TIMEOUT = 3600
+# What is made once for the tests of several files.
+TOGETHER = {
+    "demo": (
+        "tests/integration/test_demo.py",
+        "tests/integration/test_reruns.py",
+        "tests/faults/test_demo_fold_kills.py",
+    ),
+    "browser": ("tests/browser/",),
+}
 # A busy machine is no failure of the code: how long one example takes is not what these tests are about.
 settings.register_profile("posttx", deadline=None)
 settings.load_profile("posttx")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests that share something dear, for `--dist loadgroup`: the demo, or what one file makes once.
+class Sharing(LoadScopeScheduling):
+    """Keep the tests of a file on one worker, and those of all files that share something dear: the demo, the browser.
 
-    Those of the demo come first, because it takes longest. Unit tests share nothing.
+    Marks of groups (`--dist loadgroup`) are lost between pytest-xdist 3.8 and pytest 9.2.
     """
-    demo = {item for item in items if "demo" in getattr(item, "fixturenames", ())}
-    for item in items:
-        if "unit" not in item.path.parts and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("demo" if item in demo else str(item.path)))
-    items.sort(key=lambda item: item not in demo)
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::")[0]
+        return next((name for name, places in TOGETHER.items() if path.startswith(places)), path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing | None:
+    """Schedule by what tests share where `--dist loadscope` asks for it."""
+    return Sharing(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the demo first, because it takes longest."""
+    items.sort(key=lambda item: "demo" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

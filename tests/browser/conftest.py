@@ -19,13 +19,6 @@ FLAGS = (
 SHAPE = (20, 24, 18)
 
 
-def pytest_collection_modifyitems(items):
-    """Keep the tests of this folder on one worker where tests run side by side: the pages are made once."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 @pytest.fixture(scope="session")
 def browser():
     """The system's Chromium, headless; its tests are skipped where there is none."""

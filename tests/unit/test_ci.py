@@ -1,5 +1,6 @@
 """How `.ci/slurm` ends: passed, cannot, failed, expired; each says so in a line, and a failure stops the daemons."""
 
+import re
 import shutil
 import subprocess
 import time
@@ -54,3 +55,14 @@ def test_what_never_ends_is_ended(tmp_path: Path) -> None:
 def test_ci_runs_it_after_the_tests() -> None:
     script = (ROOT / ".ci/run").read_text()
     assert 0 < script.index("\nmake test\n") < script.index('.ci/slurm "$left"')
+
+
+def test_every_file_that_uses_the_demo_is_known_to_share_it():
+    users = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if re.search(r"^def test_\w+\([^)]*\bdemo\b", path.read_text(), re.MULTILINE)
+    }
+    listed = re.search(r'"demo": \(([^)]*)\)', (ROOT / "tests/conftest.py").read_text())
+    assert listed
+    assert users == set(re.findall(r'"([^"]+)"', listed[1]))
