@@ -100,6 +100,15 @@ def test_groups_are_described_by_intensity_presence_and_volume():
     assert east.loc["p99", "value"] == pytest.approx(intensity["p99"][:3].median())
 
 
+def test_how_a_fact_was_read_is_told_and_a_numeric_one_has_its_range():
+    table = people("held", 8)
+    ages = Fact("age", "case", NUMERIC, {case: str(50 + n) for n, case in enumerate(table["case"][:7])})
+    found = groups_table(table, *tables(table), {"held": [ages]})
+    counted = found[found["kind"] == "cases"].set_index("group")["n"].to_dict()
+    assert counted == {"not said": 1, "50 to 56": 7}
+    assert set(found["fact_kind"]) == {"numeric"}
+
+
 def test_the_published_cohorts_by_site(shared):
     cases = pd.read_csv(shared / "data/published/cases.csv")
     ids = cases[["case", "cohort"]].assign(patient=cases["case"].str[:-4])

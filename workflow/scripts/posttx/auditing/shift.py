@@ -156,23 +156,33 @@ def _row(
 def groups_table(
     cohorts: pd.DataFrame, intensity: pd.DataFrame, labels: pd.DataFrame, facts: Mapping[str, Sequence[Fact]]
 ) -> pd.DataFrame:
-    """Return, per cohort and value of each categorical fact: cases, patients, intensities, presence and volumes.
+    """Return, per cohort and group of each fact: cases, patients, intensities, presence and volumes.
 
-    ``kind`` is ``cases``, ``p99`` (median over the scans of a modality), ``presence`` (share of the scans with a class)
-    or ``volume`` (median in mm3 where present).
+    ``fact_kind`` is how the fact was read: a categorical one has a group per value, a numeric one a single group, its
+    range; cases of whom nothing is said are a group of their own. ``kind`` is ``cases``, ``p99`` (median over the scans
+    of a modality), ``presence`` (share of the scans with a class) or ``volume`` (median in mm3 where present).
     """
     rows: list[dict[str, Any]] = []
     for cohort, known in facts.items():
         people = cohorts[cohorts["cohort"] == cohort]
-        for fact in (fact for fact in known if fact.kind != NUMERIC):
+        for fact in known:
             values = fact.of(people["case"].astype(str).tolist(), people["patient"].astype(str).tolist())
-            for group in sorted(set(values)):
-                own = people[[value == group for value in values]]
-                told: dict[str, Any] = {"cohort": cohort, "fact": fact.name, "group": group or "not said"}
-                told |= {"n": len(own), "n_patients": own["patient"].nunique()}
+            groups = _in_range(values) if fact.kind == NUMERIC else values
+            for group in sorted(set(groups)):
+                own = people[[value == group for value in groups]]
+                told: dict[str, Any] = {"cohort": cohort, "fact": fact.name, "fact_kind": fact.kind}
+                told |= {"group": group or "not said", "n": len(own), "n_patients": own["patient"].nunique()}
                 rows += [{**told, "kind": kind, "name": name, "value": value} for kind, name, value in
                          _described(own, intensity, labels)]  # fmt: skip
-    return pd.DataFrame(rows, columns=["cohort", "fact", "group", "n", "n_patients", "kind", "name", "value"])
+    columns = ["cohort", "fact", "fact_kind", "group", "n", "n_patients", "kind", "name", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _in_range(values: Sequence[str]) -> list[str]:
+    """Return the range of all numbers in place of each, "" where none is said."""
+    numbers = [number for number in numbers_of(values) if number == number]
+    span = f"{min(numbers):g} to {max(numbers):g}" if numbers else ""
+    return [span if value else "" for value in values]
 
 
 def _described(own: pd.DataFrame, intensity: pd.DataFrame, labels: pd.DataFrame) -> Iterable[tuple[str, str, float]]:

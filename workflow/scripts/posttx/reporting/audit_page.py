@@ -119,12 +119,12 @@ def groups_view(groups: pd.DataFrame) -> View:
     described = groups[groups["kind"] != "cases"]
     columns = list(dict.fromkeys(zip(described["kind"], described["name"], strict=True)))
     rows = []
-    for (cohort, fact, group), part in groups.groupby(["cohort", "fact", "group"], sort=False):
+    for (cohort, fact, read_as, group), part in groups.groupby(["cohort", "fact", "fact_kind", "group"], sort=False):
         found = {(row["kind"], row["name"]): row["value"] for _, row in part.iterrows()}
         first = part.iloc[0]
-        cells = [text(cohort), text(fact), text(group), count(first["n"]), count(first["n_patients"])]
+        cells = [*map(text, (cohort, fact, read_as, group)), count(first["n"]), count(first["n_patients"])]
         rows.append([*cells, *(number(found.get(column), 2 if column[0] == "presence" else 0) for column in columns)])
-    heads = [("Cohort", ""), ("Fact", ""), ("Group", ""), ("Scans", ""), ("Patients", "")]
+    heads = [("Cohort", ""), ("Fact", ""), ("Read as", ""), ("Group", ""), ("Scans", ""), ("Patients", "")]
     heads += [(f"{name} {GROUP_KINDS[kind]}", "") for kind, name in columns]
     return View("groups", "Scans by group of each fact", heads, rows)
 
