@@ -37,7 +37,8 @@ def audit(root: Path, geometry: str, names: dict[int, str], cases: Path = REAL) 
         for name in TABLES:
             inputs[name].append(outputs[name])
     folder = root / "audit"
-    gathered = {name: folder / f"{name}.parquet" for name in ("intensity", "labels", "findings", "cohort_table")}
+    tables = ("intensity", "labels", "findings", "cohort_table", "groups", "shift")
+    gathered = {name: folder / f"{name}.parquet" for name in tables}
     gather_audit(inputs, {**gathered, "scheme": folder / "scheme.json"}, {"real": "test"}, names)
     geometries = pd.concat([read_table(path, GEOMETRY) for path in inputs["geometry"]])
     geometries.to_parquet(folder / "geometry.parquet")

@@ -61,7 +61,6 @@ rule make_subgroups:
         mem_mb=2_000,
         runtime="30m",
     params:
-        facts=fact_sources_of,
         regions=SCHEME.scoring(),
         convention=lookup("report/convention", within=config),
         code=code_of("make_subgroups.py"),

@@ -41,7 +41,8 @@ rule gather_audit:
         labels=audits_of_shards("labels"),
         findings=audits_of_shards("findings"),
         evidence=audits_of_shards("evidence"),
-        facts=[path for files in facts_of_cohorts().values() for path in files.values()],
+        # Not called here: the archive of `snakemake --report` tells a rule's files, and these may lie anywhere.
+        facts=facts_of_cohorts,
     output:
         intensity="<results>/audit/intensity.parquet",
         labels="<results>/audit/labels.parquet",
@@ -63,7 +64,6 @@ rule gather_audit:
     params:
         uses={cohort: config["cohorts"][cohort]["use"] for cohort in IMAGE_COHORTS},
         notes=NOTES,
-        facts=facts_of_cohorts(),
         names={label.value: label.name for label in SCHEME.labels},
         version=versions.AUDIT,
     message:

@@ -61,18 +61,12 @@ def gates():
 
 def facts_of(wildcards):
     """Return the tables of facts about the cases of a cohort."""
-    return list(fact_sources_of(wildcards).values())
+    return list(fact_sources(config["cohorts"][wildcards.cohort]).values())
 
 
-def fact_sources_of(wildcards):
-    """Return the same with the key of the configuration that names each."""
-    return fact_sources(config["cohorts"][wildcards.cohort])
-
-
-def facts_of_cohorts():
-    """Return the tables of facts of all cohorts with images, cohort -> key -> file; cohorts without any left out."""
-    sources = {cohort: fact_sources(config["cohorts"][cohort]) for cohort in IMAGE_COHORTS}
-    return {cohort: files for cohort, files in sources.items() if files}
+def facts_of_cohorts(wildcards):
+    """Return the tables of facts of all cohorts with images."""
+    return [path for cohort in IMAGE_COHORTS for path in fact_sources(config["cohorts"][cohort]).values()]
 
 
 def phantom_settings(wildcards):

@@ -11,7 +11,7 @@ from posttx.auditing.cohort_audit import cohort_findings, cohort_table
 from posttx.auditing.findings import Finding, findings_table, sort_findings
 from posttx.auditing.scheme_test import scheme_findings, scheme_tests
 from posttx.auditing.shift import fact_findings, groups_table, shift_findings, shift_table
-from posttx.facts import cohort_facts
+from posttx.facts import cohort_facts, fact_sources
 from posttx.files import write_json, write_parquet
 from posttx.logs import configure_logging
 from posttx.schemas import (
@@ -79,6 +79,6 @@ def gather_audit(
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     names = {int(value): name for value, name in snakemake.params.names.items()}
-    gather_audit(
-        snakemake.input, snakemake.output, snakemake.params.uses, names, snakemake.params.notes, snakemake.params.facts
-    )
+    # Not a parameter: the archive of `snakemake --report` tells those, and a sheet has a path.
+    facts = {cohort: fact_sources(snakemake.config["cohorts"][cohort]) for cohort in snakemake.params.uses}
+    gather_audit(snakemake.input, snakemake.output, snakemake.params.uses, names, snakemake.params.notes, facts)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from posttx.analysis.subgroups import subgroups
 from posttx.conventions import convention_of
-from posttx.facts import cohort_facts
+from posttx.facts import cohort_facts, fact_sources
 from posttx.files import replacing, write_parquet
 from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, read_table
@@ -56,7 +56,8 @@ if __name__ == "__main__":
     write_subgroups(
         snakemake.input.metrics,
         snakemake.input.everywhere,
-        snakemake.params.facts,
+        # Not a parameter: the archive of `snakemake --report` tells those, and a sheet has a path.
+        fact_sources(snakemake.config["cohorts"][snakemake.wildcards.cohort]),
         snakemake.output,
         snakemake.params.regions,
         snakemake.params.convention,
