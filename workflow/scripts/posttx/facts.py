@@ -41,21 +41,21 @@ class Fact:
         return [self.values.get(name, "") for name in (cases if self.key == "case" else patients)]
 
 
-def read_facts(path: str | Path, ignored: Sequence[str] = ()) -> list[Fact]:
+def read_facts(path: str | Path) -> list[Fact]:
     """Return the facts of a table, one per column beside its key, in their order.
 
     ``path`` is a .csv (commas) or else a table with tabs, UTF-8, with a header; it is keyed by ``case`` where it has
-    that column, else by ``patient``. Columns named in ``ignored`` and those of ``RESERVED`` are passed over; empty
-    lines, too. Values are text of at most 80 characters; ``unknown``, ``NA`` and the like count as not said. A column
-    whose values are all numbers, six different ones or more, is numeric. A table without a key, two columns of one
-    name, a line of another length, two lines of one key with different values: an error that names the line.
+    that column, else by ``patient``. Columns of ``RESERVED`` are passed over, and empty lines, too. Values are text of
+    at most 80 characters; ``unknown``, ``NA`` and the like count as not said. A column whose values are all numbers,
+    six different ones or more, is numeric. A table without a key, two columns of one name, a line of another length,
+    two lines of one key with different values: an error that names the line.
     """
     path = Path(path)
     names, lines = _lines(path)
     key = next((name for name in KEYS if name in names), "")
     if not key or len(set(names)) < len(names):
         raise _error(path, f"the columns are {names}", "Give each column once, `case` or `patient` among them")
-    kept = [name for name in names if name and name not in RESERVED and name not in ignored]
+    kept = [name for name in names if name and name not in RESERVED]
     columns: dict[str, dict[str, str]] = {name: {} for name in kept}
     for number, cells in lines:
         if not any(cells):
