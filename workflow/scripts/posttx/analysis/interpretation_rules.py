@@ -9,6 +9,7 @@ from posttx.analysis.evidence import ALPHA
 from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P
 
 LEVEL_TEXT = "95 % interval"
+POOR = 0.20
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,16 @@ RULES: Mapping[str, Rule] = {
             "Single cases",
             "Of each listed case the classes hallucinated, missed, and overlapping by less than {poor} are named, and "
             "how many classes absent in both count as 1.",
-            {"poor": 0.20},
+            {"poor": POOR},
+        ),
+        Rule(
+            "failure",
+            "Failures",
+            "A scan fails a class in one of four ways: it is invented (predicted where the reference lacks it), missed "
+            "(not one voxel predicted where the reference has it), overlaps by a Dice below {poor} though present in "
+            "both, or a lesion below {small} ml is missed. Each is counted among the scans that it can befall; the "
+            "most frequent stand first.",
+            {"poor": POOR, "small": 1.0},
         ),
         Rule(
             "subgroup",
