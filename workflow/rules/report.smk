@@ -1,4 +1,4 @@
-"""The page, the viewer beside it, and both with all they link to in one folder."""
+"""The page, the review beside it, and both with all they link to in one folder."""
 
 
 rule write_report:
@@ -7,6 +7,8 @@ rule write_report:
         shown=report_inputs,
     output:
         page="<results>/report/index.html",
+        review="<results>/report/review.html",
+        niivue="<results>/report/niivue.js",
         viewer="<results>/report/viewer/index.html",
         library="<results>/report/viewer/niivue.js",
         checklist=multiext("<results>/tables/checklist", ".csv", ".parquet"),

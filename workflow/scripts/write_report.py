@@ -1,10 +1,11 @@
-"""Write the report's page, and the viewer's beside it."""
+"""Write the report's page, and beside it that of the review and the viewer."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posttx.logs import configure_logging
 from posttx.reporting.report import remove_stale, write_report, write_viewer
+from posttx.reporting.review import write_review
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -15,4 +16,5 @@ if __name__ == "__main__":
     assets = Path(snakemake.scriptdir).parent / "report"
     remove_stale(Path(snakemake.output.page).parent, settings)
     write_viewer(assets, snakemake.output.viewer, snakemake.output.library, settings)
+    write_review(assets, snakemake.output.review, snakemake.output.niivue, settings)
     write_report(snakemake.params.results, assets, snakemake.output.page, settings)

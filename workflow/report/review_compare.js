@@ -1,0 +1,4 @@
+// The pane of compare.
+(function () {
+  "use strict";
+})();

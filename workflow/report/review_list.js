@@ -1,0 +1,4 @@
+// The pane of list.
+(function () {
+  "use strict";
+})();

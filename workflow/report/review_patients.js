@@ -1,0 +1,4 @@
+// The pane of patients.
+(function () {
+  "use strict";
+})();
