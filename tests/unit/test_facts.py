@@ -2,8 +2,9 @@ import math
 
 import pytest
 
+from posttx.cases import find_cases
 from posttx.errors import PostTxError
-from posttx.facts import CATEGORICAL, NUMERIC, cohort_facts, numbers_of, read_facts
+from posttx.facts import CATEGORICAL, NUMERIC, check_facts, cohort_facts, numbers_of, read_facts
 
 
 def table(folder, text, name="facts.tsv"):
@@ -68,3 +69,13 @@ def test_further_columns_of_a_sheet_are_facts_beside_those_of_the_table(tmp_path
     }
     with pytest.raises(PostTxError, match="the cohort's sheet has a column 'scanner', too"):
         cohort_facts({"sheet": sheet, "facts": table(tmp_path, "case\tscanner\nA\t7T\n")})
+
+
+def test_the_sheet_that_listed_the_cases_is_not_read_again_for_its_facts(tmp_path):
+    sheet = table(tmp_path, "case\tscanner\nA\t3T\n", "cases.tsv")
+    facts = table(tmp_path, "case\tscanner\nA\t7T\n")
+    cohorts = {"held": {"sheet": str(sheet), "facts": str(facts), "use": "test"}}
+    found = {"held": find_cases("held", cohorts["held"], 1, tmp_path)}
+    sheet.unlink()
+    with pytest.raises(PostTxError, match="the cohort's sheet has a column 'scanner', too"):
+        check_facts(cohorts, found)

@@ -170,6 +170,21 @@ def test_foreign_checkpoint_is_refused_before_it_is_read(model: Path, shard: Pat
         predict(shard, copy, tmp_path / "out")
 
 
+@pytest.mark.parametrize("name", ["plans.json", "dataset.json"])
+@pytest.mark.parametrize("torn", [False, True], ids=["absent", "torn"])
+def test_a_model_without_its_description_is_named_with_a_remedy(model: Path, tmp_path: Path, name: str, torn) -> None:
+    copy, lost = tmp_path / "model", tmp_path / "model" / name
+    shutil.copytree(model, copy)
+    lost.write_text('{"labels": ') if torn else lost.unlink()
+    with pytest.raises(PostTxError, match=f"has no {name} that can be read") as refused:
+        load_ensemble(checkpoints(copy), "cpu", False)
+    assert refused.value.file == str(lost)
+    assert "from where the model was trained" in refused.value.remedy
+    # the remedy
+    shutil.copy(model / name, lost)
+    assert len(load_ensemble(checkpoints(copy), "cpu", False)[0].networks) == FOLDS
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
 def test_cuda_that_is_absent_is_refused(model: Path) -> None:
     with pytest.raises(PostTxError, match="no CUDA device"):

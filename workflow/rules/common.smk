@@ -77,7 +77,7 @@ def configured():
         )
         configuration.check_patients(config, cases)
         configuration.check_pictured(config, cases)
-        check_facts(cohorts)
+        check_facts(cohorts, found)
         configuration.check_primary(config, scheme.scoring())
     except PostTxError as error:
         raise WorkflowError(told(error))

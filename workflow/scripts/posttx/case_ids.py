@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,7 +41,8 @@ class Problem:
 class Reading:
     """The rows of a folder or sheet, what is wrong with others, and (code, message) of what the audit tells of it.
 
-    ``others`` are volumes that are of no case; ``people_only``: a sheet that names no file at all.
+    ``others`` are volumes that are of no case; ``people_only``: a sheet that names no file at all; ``facts``: case ->
+    the cells of the sheet's further columns.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -49,6 +50,7 @@ class Reading:
     notes: list[tuple[str, str]] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     people_only: bool = False
+    facts: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def patients_unknown(cases: Sequence[str]) -> tuple[str, str]:

@@ -42,7 +42,8 @@ class Listing:
     """What was found of a cohort before anybody judged it: its cases, and what is wrong with their files or ids.
 
     ``notes`` are (code, message) of what the audit tells of it; ``others`` the volumes that are of no case;
-    ``people_only``: a sheet of ids, patients and timepoints without files, for counts.
+    ``people_only``: a sheet of ids, patients and timepoints without files, for counts; ``facts``: case -> the cells of
+    the sheet's further columns.
     """
 
     cases: list[Case]
@@ -50,6 +51,7 @@ class Listing:
     notes: Sequence[tuple[str, str]] = ()
     others: Sequence[str] = ()
     people_only: bool = False
+    facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def without(self, excluded: Collection[str]) -> Listing:
         """Return the listing without some cases and without what is wrong with them."""
@@ -84,7 +86,7 @@ def find_cases(cohort: str, settings: Mapping[str, Any], shards: int, phantoms: 
         Case(case, patient, time, cohort, shard_of(patient, shards), files)
         for case, patient, time, files in reading.rows
     ]
-    return Listing(cases, reading.problems, reading.notes, reading.others, reading.people_only)
+    return Listing(cases, reading.problems, reading.notes, reading.others, reading.people_only, reading.facts)
 
 
 def listing_notes(listings: Mapping[str, Listing]) -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from posttx.case_ids import IMAGE_COLUMNS
+from posttx.cases import Listing
 from posttx.errors import PostTxError
 from posttx.sheets import sheet_facts
 
@@ -131,10 +132,14 @@ def cohort_facts(sources: Mapping[str, str | Path]) -> list[Fact]:
 
     A fact that both have is an error.
     """
+    return _all_facts(sources, sheet_facts(sources["sheet"]) if "sheet" in sources else {})
+
+
+def _all_facts(sources: Mapping[str, str | Path], rows: Mapping[str, Mapping[str, str]]) -> list[Fact]:
+    """Return the facts of a cohort whose sheet says ``rows``, case -> column -> cell."""
     found: dict[str, Fact] = {}
-    if "sheet" in sources:
+    if rows:
         path = Path(sources["sheet"])
-        rows = sheet_facts(path)
         names = list(dict.fromkeys(name for row in rows.values() for name in row))
         for name in (name for name in names if name not in RESERVED):
             values = {case: _value(row.get(name, ""), path, f"case {case}") for case, row in rows.items()}
@@ -153,7 +158,10 @@ def fact_sources(cohort: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(cohort[key]) for key in ("facts", "sheet") if cohort.get(key)}
 
 
-def check_facts(cohorts: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise the error of the first table of facts that cannot be used; ``cohorts`` are those of the config."""
-    for cohort in cohorts.values():
-        cohort_facts(fact_sources(cohort))
+def check_facts(cohorts: Mapping[str, Mapping[str, Any]], listings: Mapping[str, Listing]) -> None:
+    """Raise the error of the first table of facts that cannot be used; ``cohorts`` are those of the config.
+
+    ``listings`` are what listing them found: their sheets were read for that, and are not read again.
+    """
+    for name, cohort in cohorts.items():
+        _all_facts(fact_sources(cohort), listings[name].facts)

@@ -62,6 +62,7 @@ def read_sheet(path: Path) -> Reading:
             reading.problems.append(Problem(error.code, f"line {line}: {error}"))
             continue
         reading.rows.append(row)
+        reading.facts[row[0]] = _facts(table, cells)
         if not cells.get("patient") and not BRATS_ID.fullmatch(row[0]):
             alone.append(row[0])
         for column, file in row[3].items():
@@ -86,7 +87,7 @@ def sheet_facts(path: str | Path) -> dict[str, dict[str, str]]:
     A sheet that cannot be read, or a line that cannot, is an error, as in ``read_sheet``.
     """
     table = _table(Path(path))
-    return {check_case_id(cells["case"], path): {name: cells[name] for name in table.facts} for _, cells in table.lines}
+    return {check_case_id(cells["case"], path): _facts(table, cells) for _, cells in table.lines}
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,10 @@ class _Table:
     columns: tuple[str, ...]
     facts: tuple[str, ...]
     lines: list[tuple[int, dict[str, str]]]
+
+
+def _facts(table: _Table, cells: Mapping[str, str]) -> dict[str, str]:
+    return {name: cells[name] for name in table.facts}
 
 
 def _table(path: Path) -> _Table:

@@ -225,14 +225,15 @@ def batch_size(configuration: ConfigurationManager, device: torch.device) -> int
 def load_ensemble(checkpoints: Sequence[str | Path], device: str, mirroring: bool) -> tuple[Ensemble, list[str]]:
     """Load the checkpoints of a model's folds once; return the ensemble and the checkpoints' SHA-256.
 
-    ``plans.json`` and ``dataset.json`` are those that nnU-Net keeps beside the fold folders. A checkpoint without its
-    recorded digest is refused before it is read; a device that is not there is an error. Nothing is compiled yet.
+    ``plans.json`` and ``dataset.json`` are those that nnU-Net keeps beside the fold folders; one that is absent or torn
+    is an error. A checkpoint without its recorded digest is refused before it is read; a device that is not there is an
+    error. Nothing is compiled yet.
     """
     place = torch.device(device)
     refuse_unusable(place)
     model = Path(checkpoints[0]).parent.parent
     refuse_foreign(model / "plans.json", model / "dataset.json")
-    plans, dataset = PlansManager(read_json(model / "plans.json")), read_json(model / "dataset.json")
+    plans, dataset = PlansManager(_description(model / "plans.json")), _description(model / "dataset.json")
     networks: list[nn.Module] = []
     digests = []
     for path in checkpoints:
@@ -243,6 +244,20 @@ def load_ensemble(checkpoints: Sequence[str | Path], device: str, mirroring: boo
         networks.append(_network(content, plans, configuration, dataset))
     axes = tuple(content["inference_allowed_mirroring_axes"] or ()) if mirroring else ()
     return on_device(networks, plans, configuration, dataset, place, axes), digests
+
+
+def _description(path: Path) -> dict[str, Any]:
+    """Read a file that describes a model to nnU-Net."""
+    try:
+        content: dict[str, Any] = read_json(path)
+        return content
+    except (OSError, ValueError) as error:
+        raise PostTxError(
+            f"the model's folder has no {path.name} that can be read, without which its checkpoints are no networks",
+            remedy="Copy the file from where the model was trained; where that is lost, delete the fold folders beside "
+            "it and train again",
+            file=path,
+        ) from error
 
 
 def on_device(
