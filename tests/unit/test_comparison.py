@@ -7,6 +7,7 @@ from compare_models import write_comparisons
 from posttx.analysis import comparison as module
 from posttx.analysis.comparison import COLUMNS, DESCRIPTIVE, PRIMARY, SECOND_CHANCE, VERDICTS, Endpoints, verdict_of
 from posttx.analysis.judgements import Outcome
+from posttx.analysis.tables import make_tables
 from posttx.errors import PostTxError
 
 NAN = float("nan")
@@ -51,6 +52,16 @@ def test_a_better_model_is_called_better(comparison):
         assert (line["endpoint"] == PRIMARY) == (region == "mean")
         assert line["losses"] == 0
         assert line["wins"] + line["ties"] == line["n"] == 60
+
+
+def test_the_values_of_both_models_have_the_intervals_of_their_own_tables(comparison):
+    for name, counts in (("baseline", COUNTS), ("model", better(COUNTS))):
+        own = make_tables(by_counts(counts, "m"), REGIONS)["per_region"]
+        own = own.query("convention == 'present-only' and metric == 'dice'").set_index("region")
+        for region in ("A", "B"):
+            line = row_of(comparison, region, "present-only")
+            ends = [line[f"{name}_value{end}"] for end in ("", "_ci_low", "_ci_high")]
+            assert ends == pytest.approx(own.loc[region, ["value", "ci_low", "ci_high"]].tolist(), abs=1e-12)
 
 
 def test_the_difference_is_paired_and_by_hand(comparison):

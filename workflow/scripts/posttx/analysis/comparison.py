@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from posttx.analysis.estimates import case_values
+from posttx.analysis.estimates import case_values, scale_of
 from posttx.analysis.evidence import Evidence, evidence
 from posttx.analysis.judgements import UNSHOWN, Outcome, Row, records
 from posttx.analysis.statistics import FEWEST_FOR_P, SEED, Patients, holm, means
@@ -63,6 +63,7 @@ COLUMNS = (
     "baseline", "model", "convention", "metric", "label", "region", "endpoint", "baseline_value", "model_value",
     "difference", "ci_low", "ci_high", "p_value", "p_holm", "margin", "detectable", "wins", "ties", "losses", "n",
     "n_patients", "n_baseline", "n_model", "n_unpaired", "missed_change", "hallucinated_change", "verdict",
+    "baseline_value_ci_low", "baseline_value_ci_high", "model_value_ci_low", "model_value_ci_high",
 )  # fmt: skip
 
 
@@ -93,8 +94,9 @@ def compare_models(
     """Compare every two models of each cohort on the cases that both have; return cohort -> one row per pair and value.
 
     ``cohorts`` maps cohort -> model -> its metrics table; of a pair the earlier named is the baseline. ``difference``
-    is model minus baseline, the mean over the cases of both; ``n_baseline`` and ``n_model`` count the cases each has,
-    ``n_unpaired`` those that only one has: they are left out, and named in the log. The row ``mean`` is over the
+    is model minus baseline, the mean over the cases of both, as are the values of each with their intervals;
+    ``n_baseline`` and ``n_model`` count the cases each has, ``n_unpaired`` those that only one has: they are left out,
+    and named in the log. The row ``mean`` is over the
     labels of each case. ``p_holm`` is adjusted over the primary endpoints of all pairs and cohorts, or over all other
     rows of all pairs and cohorts and for being a second chance (``SECOND_CHANCE``); rows whose cases depend on the
     predictions are ``descriptive`` and have none. ``detectable`` is the smallest difference that so many patients would
@@ -200,8 +202,11 @@ def _rows(
     before, after = np.where(paired, before, np.nan), np.where(paired, after, np.nan)
     difference = after - before
     estimate = patients.estimate(means(difference), paired)
+    each = {
+        name: patients.estimate(means(values), paired, scale_of(measure))
+        for name, values in (("baseline", before), ("model", after))
+    }
     gain = difference if measure.higher_is_better else -difference
-    whole = np.ones((1, len(paired)))
     regions = [MEAN, *first.regions]
     endpoint = [endpoints.of(convention, measure, region) for region in regions]
     p = patients.flip_p(difference) if convention.same_cases else np.full(len(regions), np.nan)
@@ -212,8 +217,9 @@ def _rows(
             "label": pd.array([None, *first.labels], dtype="Int64"),
             "region": regions,
             "endpoint": endpoint,
-            "baseline_value": means(before)(whole)[0],
-            "model_value": means(after)(whole)[0],
+            **{f"{name}_value": one.value for name, one in each.items()},
+            **{f"{name}_value_ci_low": one.low for name, one in each.items()},
+            **{f"{name}_value_ci_high": one.high for name, one in each.items()},
             "difference": estimate.value,
             "ci_low": estimate.low,
             "ci_high": estimate.high,

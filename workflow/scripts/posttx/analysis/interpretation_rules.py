@@ -155,5 +155,22 @@ RULES: Mapping[str, Rule] = {
             "cases count, there is no verdict.",
             {},
         ),
+        Rule(
+            "answer",
+            "The answer at the top",
+            "Each class gets the verdict of the comparison with the baseline, by Dice where the class is present. A "
+            "hint is an interval off 0 whose p does not hold after Holm. A class in fewer than {few} scans gets the "
+            "words too few, and no correlation is told of it. Without a baseline the classes of highest and lowest "
+            "Dice are named.",
+            {"few": 10},
+        ),
+        Rule(
+            "trust",
+            "The checks of trust",
+            "Each check is answered, with unknown where the data do not say. Patients are enough from {patients} on "
+            "when no interval of a class is wider than {width}. The held-out scans resemble the training scans when no "
+            "site or other fact, intensity or volume of theirs is rare in training by the rule of FCT001.",
+            {"patients": 30, "width": 0.25},
+        ),
     )
 }
