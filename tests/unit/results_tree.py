@@ -19,7 +19,7 @@ from posttx.conventions import convention_of
 from posttx.files import write_json, write_parquet
 from posttx.labels import load_scheme
 from posttx.networks.splits import splits_of
-from posttx.reporting.palettes import region_colors
+from posttx.reporting.palettes import described_regions, region_colors
 from posttx.schemas import CASE_METRICS, LESIONS, checked
 from posttx.scoring.scores import scores_from
 
@@ -187,10 +187,7 @@ def settings_of(config: dict[str, Any], with_images: dict[str, bool], trained: b
         "cohorts": with_images,
         "models": {cohort: configuration.models_on(config, cohort) for cohort in config["cohorts"]},
         "trained": {"nnunet": model} if trained else {},
-        "regions": {
-            region.name: {"long_name": region.long_name, "label": region.label, "color": COLORS[region.name]}
-            for region in SCHEME.regions
-        },
+        "regions": described_regions(SCHEME),
     }
 
 

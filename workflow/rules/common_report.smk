@@ -1,6 +1,6 @@
 """What figures and report share: looks, and which of them a configuration has. No rules in here."""
 
-from posttx.reporting.palettes import region_colors
+from posttx.reporting.palettes import described_regions, region_colors
 
 # Looks are parameters of figures and report alone, so that a new colour re-runs nothing else.
 REGION_COLORS = region_colors(SCHEME, config["report"]["palette"])
@@ -102,8 +102,5 @@ def report_settings():
             }
             for model, settings in TRAINED.items()
         },
-        "regions": {
-            region.name: {"long_name": region.long_name, "label": region.label, "color": REGION_COLORS[region.name]}
-            for region in SCHEME.regions
-        },
+        "regions": described_regions(SCHEME, config["report"]["palette"]),
     }
