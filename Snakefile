@@ -23,7 +23,6 @@ include: "workflow/rules/predict.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/figures.smk"
-include: "workflow/rules/figures_model.smk"
 include: "workflow/rules/provenance.smk"
 include: "workflow/rules/report.smk"
 

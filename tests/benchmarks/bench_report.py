@@ -25,9 +25,9 @@ import results_tree as tree  # noqa: E402
 from ratios import Ratio, note  # noqa: E402
 
 from draw_cases import draw_cases  # noqa: E402
-from draw_model import draw_model  # noqa: E402
 from make_tables import write_tables  # noqa: E402
 from posttx.files import write_json, write_parquet  # noqa: E402
+from posttx.reporting.figures import SCORES  # noqa: E402
 from posttx.reporting.report import write_report, write_viewer  # noqa: E402
 
 REAL = ROOT.parent / "shared/data/real"
@@ -71,10 +71,7 @@ def tables(results: Path, pictures: int) -> None:
 
 
 def figures(results: Path) -> None:
-    inputs = {name: results / f"{name}/{COHORT}/{MODEL}.parquet" for name in ("metrics", "lesions")}
-    inputs["inter_class"] = results / f"tables/{COHORT}/{MODEL}/inter_class.parquet"
-    folder = results / f"figures/{COHORT}/{MODEL}"
-    draw_model(inputs, {name: str(folder / f"{name}.svg") for name in tree.FIGURES}, tree.COLORS, tree.NAMES)
+    tree.draw_kind(results, SCORES, cohort=COHORT, model=MODEL)
 
 
 def pictures(results: Path) -> None:

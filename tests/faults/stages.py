@@ -9,7 +9,6 @@ import results_tree
 import torch
 
 from audit_shard import audit_shard, tasks_of
-from draw_cohorts import draw_cohorts
 from gather_audit import gather_audit
 from gather_metrics import gather_metrics
 from make_phantom_case import write_case
@@ -18,6 +17,7 @@ from posttx.case_ids import IMAGE_COLUMNS
 from posttx.cases import Case
 from posttx.labels import load_scheme
 from posttx.networks.checkpoints import LATEST, write_checkpoint
+from posttx.reporting import figures
 from posttx.reporting.report import write_report
 from posttx.schemas import COHORT, read_table
 from scan_shard import scan_shard
@@ -98,9 +98,7 @@ def tabulate(results: Path, data: Path) -> None:
 
 
 def draw(results: Path, data: Path) -> None:
-    names = ("intensities", "class_shares", "presence")
-    outputs = {name: str(results / f"figures/cohorts/{name}.svg") for name in names}
-    draw_cohorts(results / "audit/intensity.parquet", results / "audit/labels.parquet", outputs, results_tree.COLORS)
+    results_tree.draw_kind(results, figures.DATA)
 
 
 def report(results: Path, data: Path) -> None:

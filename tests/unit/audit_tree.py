@@ -11,12 +11,12 @@ import pandas as pd
 import results_tree as tree
 from PIL import Image
 
-from draw_cohorts import draw_cohorts
 from posttx.auditing.findings import Finding, findings_table
 from posttx.auditing.scheme_test import scheme_tests
 from posttx.auditing.shift import groups_table, shift_table
 from posttx.facts import CATEGORICAL, Fact
 from posttx.files import read_parquet, write_json, write_parquet
+from posttx.reporting import figures
 from posttx.schemas import COHORT, FINDINGS, INTENSITY, LABEL_VOLUMES, THUMBNAILS, write_table
 from write_audit_page import write_page_and_pictures
 
@@ -77,9 +77,7 @@ def write_tables(results: Path, sizes: dict[str, int]) -> dict[str, list[str]]:
     made = tree.audit_tables(sizes)
     for name, schema in (("intensity", INTENSITY), ("labels", LABEL_VOLUMES)):
         write_table(made[name].reindex(columns=list(schema.columns)), schema, results / f"audit/{name}.parquet")
-    names = ("intensities", "class_shares", "presence")
-    outputs = {name: str(results / f"figures/cohorts/{name}.svg") for name in names}
-    draw_cohorts(results / "audit/intensity.parquet", results / "audit/labels.parquet", outputs, tree.COLORS)
+    tree.draw_kind(results, figures.DATA)
     return cases
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from posttx.conventions import convention_of
 from posttx.files import write_json, write_parquet
 from posttx.labels import load_scheme
 from posttx.networks.splits import splits_of
+from posttx.reporting import figures
+from posttx.reporting.drawing import draw_figures
 from posttx.reporting.palettes import described_regions, region_colors
 from posttx.schemas import CASE_METRICS, LESIONS, checked
 from posttx.scoring.scores import scores_from
@@ -28,6 +31,7 @@ ASSETS = ROOT / "workflow/report"
 SCHEME = load_scheme(ROOT / "config/labels/brats2024.yaml")
 COLORS = region_colors(SCHEME)
 NAMES = {label.value: label.name for label in SCHEME.labels}
+LOOKS = {"colors": COLORS, "names": NAMES, "convention": "published"}
 
 
 def case_metrics(
@@ -193,46 +197,35 @@ def settings_of(config: dict[str, Any], with_images: dict[str, bool], trained: b
 
 def write_scores(results: Path, metrics: pd.DataFrame, cohort: str, model: str, extreme_cases: int = 4) -> None:
     """Write metrics and tables of one model on one cohort below ``results``, and its figures."""
-    from draw_model import draw_model
-
     write_parquet(metrics, results / f"metrics/{cohort}/{model}.parquet")
     folder = results / f"tables/{cohort}/{model}"
     for name, table in make_tables(metrics, SCHEME.scoring(), "published", extreme_cases).items():
         write_parquet(table, folder / f"{name}.parquet")
     scores = scores_from(metrics, SCHEME.scoring())
     write_parquet(subgroups(scores, [], convention_of("published")), folder / "subgroups.parquet")
-    figures = results / f"figures/{cohort}/{model}"
-    outputs = {name: str(figures / f"{name}.svg") for name in FIGURES}
     write_parquet(lesion_table(metrics), results / f"lesions/{cohort}/{model}.parquet")
-    inputs = {name: results / f"{name}/{cohort}/{model}.parquet" for name in ("metrics", "lesions")}
-    inputs |= {name: folder / f"{name}.parquet" for name in ("inter_class", "subgroups")}
-    draw_model(inputs, outputs, COLORS, NAMES, "published")
+    draw_kind(results, figures.SCORES, cohort=cohort, model=model)
 
 
-FIGURES = (
-    "dice", "volume_dice", "volumes", "inter_class", "confusion", "trajectories", "detection", "false_positives",
-    "subgroups",
-)  # fmt: skip
+def draw_kind(results: Path, kind: str, folds: Sequence[Path] = (), **names: str) -> None:
+    """Draw the figures of a kind as its rule does, from what there is below ``results``."""
+    paths = {name: results / path.format(**names) for name, path in figures.inputs_of(kind).items()}
+    inputs: dict[str, Path | list[Path]] = {name: path if path.exists() else [] for name, path in paths.items()}
+    outputs = {figure.id: results / figure.path.format(**names) for figure in figures.drawn_per(kind)}
+    draw_figures(inputs | {"folds": list(folds)}, outputs, LOOKS)
 
 
 def write_data(results: Path, cohorts: dict[str, int]) -> None:
     """Write cohort and audit tables, and their figures."""
-    from draw_cohorts import draw_cohorts
-
     for cohort, cases in cohorts.items():
         write_parquet(cohort_table(cohort, cases), results / f"cohorts/{cohort}.parquet")
     for name, table in audit_tables(cohorts).items():
         write_parquet(table, results / f"audit/{name}.parquet")
-    outputs = {
-        name: str(results / f"figures/cohorts/{name}.svg") for name in ("intensities", "class_shares", "presence")
-    }
-    draw_cohorts(results / "audit/intensity.parquet", results / "audit/labels.parquet", outputs, COLORS)
+    draw_kind(results, figures.DATA)
 
 
 def write_training(results: Path, folder: str, folds: int = 5, epochs: int = 8) -> None:
     """Write plans and the folds' progress, and their figures."""
-    from draw_training import draw_training
-
     write_json(results / "nnunet/plans.json", PLANS)
     draw = np.random.default_rng(2)
     for fold in range(folds):
@@ -249,10 +242,7 @@ def write_training(results: Path, folder: str, folds: int = 5, epochs: int = 8) 
         (path / "progress.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     write_folds(results, folds)
     checkpoints = [results / folder / f"fold_{fold}/checkpoint_final.pth" for fold in range(folds)]
-    figures = results / "figures/training/nnunet"
-    draw_training(
-        checkpoints, results / "nnunet/plans.json", "3d_fullres", figures / "curves.svg", figures / "network.svg"
-    )
+    draw_kind(results, figures.TRAINING, checkpoints, model="nnunet")
 
 
 def write_folds(results: Path, folds: int) -> None:

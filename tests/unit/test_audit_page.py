@@ -12,6 +12,7 @@ from results_tree import ASSETS
 from posttx.auditing.findings import Finding
 from posttx.reporting.audit_page import write_audit_page
 from posttx.reporting.audit_pictures import LONGER_SIDE, contoured
+from posttx.reporting.figures import DATA, drawn_per
 
 PAGE_BYTES = 10_000_000
 SIZES = {"training": 12, "additional": 6}
@@ -95,8 +96,8 @@ def test_every_table_is_there(text, name):
     assert f'id="table-{name}"' in text
 
 
-def test_both_figures_are_there(text):
-    assert text.count("<svg") == 2
+def test_the_figures_of_the_data_are_there(text):
+    assert text.count("<svg") == len(drawn_per(DATA))
 
 
 def test_the_page_of_the_whole_cohort_stays_below_its_limit(tmp_path):

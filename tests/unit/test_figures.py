@@ -21,7 +21,7 @@ from posttx.reporting.figures_model import (
     resampled_lines,
     with_states,
 )
-from posttx.reporting.figures_training import draw_curves, draw_network, planned_configuration, read_progress
+from posttx.reporting.figures_training import draw_curves, read_progress
 from posttx.reporting.palettes import OKABE_ITO, region_colors
 
 
@@ -160,22 +160,9 @@ def test_a_damaged_progress_file_is_named(tmp_path):
         read_progress(path)
 
 
-def test_training_figures_with_and_without_progress(tmp_path):
+def test_training_without_progress_says_so(tmp_path):
     draw_curves({"0": read_progress(tmp_path / "none.jsonl")}, tmp_path / "none.svg")
     assert "No progress was recorded" in (tmp_path / "none.svg").read_text()
-    draw_network(tree.PLANS, "3d_fullres", tmp_path / "network.svg")
-    text = (tmp_path / "network.svg").read_text()
-    assert "320 features" in text
-    assert "128 × 160 × 112" in text
-    assert "4 × 5 × 7" in text  # the deepest stage, by the strides
-
-
-def test_a_configuration_inherits():
-    plans = {
-        "configurations": {"a": {"patch_size": [1], "batch_size": 2}, "b": {"inherits_from": "a", "batch_size": 3}}
-    }
-    assert planned_configuration(plans, "b")["patch_size"] == [1]
-    assert planned_configuration(plans, "b")["batch_size"] == 3
 
 
 def test_palettes():

@@ -36,6 +36,14 @@ def trained(**changes: object) -> Mapping[str, object]:
     return config["models"]["nnunet"]["train"]
 
 
+def test_a_configuration_inherits():
+    plans = {
+        "configurations": {"a": {"patch_size": [1], "batch_size": 2}, "b": {"inherits_from": "a", "batch_size": 3}}
+    }
+    assert methods.planned_configuration(plans, "b")["patch_size"] == [1]
+    assert methods.planned_configuration(plans, "b")["batch_size"] == 3
+
+
 def test_standardisation_is_told_as_it_is_done(tmp_path):
     config = tree.configured(
         standardize={"orientation": "LPS", "spacing": 2.0, "clip_percentiles": [5, 90], "interpolation": "cubic"}

@@ -11,10 +11,11 @@ from posttx.analysis.comparison import compare_models
 from posttx.analysis.ranks import rank_models
 from posttx.errors import PostTxError
 from posttx.files import write_json, write_parquet
-from posttx.reporting.figures_ranks import draw_ranks
+from posttx.reporting.figures import COMPARISON
+from posttx.reporting.page_figures import inlined
 from posttx.reporting.report import write_report
 from posttx.reporting.report_cases import case_entries, describe
-from posttx.reporting.report_parts import figure, slug
+from posttx.reporting.report_parts import slug
 from posttx.reporting.report_tables import count, number, text
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col", "path", "rect", "use", "circle", "line"}
@@ -161,8 +162,7 @@ def test_headings_do_not_skip_a_level(page):
 
 
 def test_methods_come_from_the_plans_and_the_configuration(page):
-    assert "PlainConvUNet with 6 stages of [32, 64, 128, 256, 320, 320] features" in page.text
-    assert "Patches of 128 × 160 × 112 voxels" in page.text
+    assert "PlainConvUNet, 6 stages, features 32-64-128-256-320-320, patch 128 × 160 × 112 voxels, batch 2" in page.text
     assert "folds grouped by patient" in page.text
     assert "percentiles 1 and 99" in page.text
 
@@ -222,8 +222,7 @@ def test_models_are_compared_where_there_are_two(tmp_path):
     first = worse["case"].unique()[:16]
     ranks = rank_models({"old": worse, "new": better[better["case"].isin(first)]}, tree.SCHEME.scoring(), resamples=50)
     write_parquet(ranks, tmp_path / "ranks/additional.parquet")
-    (tmp_path / "figures/ranks").mkdir(parents=True)
-    draw_ranks(ranks, tmp_path / "figures/ranks/additional.svg")
+    tree.draw_kind(tmp_path, COMPARISON, cohort="additional")
     write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
     page = Page((tmp_path / "report/index.html").read_text())
     assert "comparison" in page.ids
@@ -313,15 +312,15 @@ def test_svgs_are_made_unique_and_follow_the_page(tmp_path):
         '<g id="one" clip-path="url(#two)"><clipPath id="two"/><use xlink:href="#three"/><image xlink:href="data:x"/>'
         '<path style="fill: #1f2328"/></g></svg>'
     )
-    inlined = str(figure(path, "p"))
-    assert 'id="p-two"' in inlined
-    assert "one" not in inlined
-    assert "url(#p-two)" in inlined
-    assert 'xlink:href="#p-three"' in inlined
-    assert 'href="data:x"' in inlined
-    assert "currentColor" in inlined
-    assert "metadata" not in inlined
-    assert inlined.startswith("<svg")
+    svg = str(inlined(path, "p"))
+    assert 'id="p-two"' in svg
+    assert "one" not in svg
+    assert "url(#p-two)" in svg
+    assert 'xlink:href="#p-three"' in svg
+    assert 'href="data:x"' in svg
+    assert "currentColor" in svg
+    assert "metadata" not in svg
+    assert svg.startswith("<svg")
 
 
 def test_slugs_of_different_names_differ_and_plain_names_stay():

@@ -83,7 +83,7 @@ rule write_audit_page:
         groups="<results>/audit/groups.parquet",
         shift="<results>/audit/shift.parquet",
         thumbnails=audits_of_shards("thumbnails"),
-        figures=collect("<results>/figures/cohorts/{name}.svg", name=("intensities", "class_shares")),
+        figures=figure_paths(figures.DATA),
     output:
         page="<results>/report/audit.html",
         pictures=directory("<results>/report/audit"),

@@ -1,5 +1,6 @@
 """What figures and report share: looks, and which of them a configuration has. No rules in here."""
 
+from posttx.reporting import figures
 from posttx.reporting.palettes import described_regions, region_colors
 
 # Looks are parameters of figures and report alone, so that a new colour re-runs nothing else.
@@ -41,14 +42,38 @@ def confusion_of(wildcards):
     return [f"<results>/confusion/{wildcards.cohort}/{wildcards.model}.parquet"] if known else []
 
 
-def plans_of(wildcards):
-    """Return the plans that a model is trained with."""
-    return f"<results>/nnunet/preprocessed/{DATASET}/{plans_name(wildcards.model)}.json"
+# What the figures' inputs are where the catalogue's pattern is not all: files of all folds, and what may not be known.
+FIGURE_INPUTS = {"folds": fold_files("checkpoint_final.pth"), "confusion": confusion_of}
+FIGURE_PARAMETERS = {"colors": REGION_COLORS, "names": LABEL_NAMES, "convention": config["report"]["convention"]}
 
 
-def configuration_of(wildcards):
-    """Return nnU-Net's configuration of a model trained here."""
-    return TRAINED[wildcards.model]["configuration"]
+def figure_inputs(kind):
+    """Return what the figures of a kind are drawn from, by name."""
+    return {name: FIGURE_INPUTS.get(name, f"<results>/{path}") for name, path in figures.inputs_of(kind).items()}
+
+
+def figure_outputs(kind):
+    """Return the figures of a kind, by id, as results of `snakemake --report`."""
+    category = figures.KINDS[kind].category
+    return {
+        figure.id: report(
+            f"<results>/{figure.path}",
+            caption=f"../report/captions/{figure.id}.rst",
+            category=category,
+            labels=figure.labels,
+        )
+        for figure in figures.drawn_per(kind)
+    }
+
+
+def figure_parameters(kind):
+    """Return the parameters that the figures of a kind need, by name."""
+    return {name: FIGURE_PARAMETERS[name] for name in figures.parameters_of(kind)}
+
+
+def figure_paths(kind, **names):
+    """Return the figures of a kind of one cohort, model or both."""
+    return [f"<results>/{figure.path.format(**names)}" for figure in figures.drawn_per(kind)]
 
 
 def report_inputs(wildcards):
@@ -58,19 +83,19 @@ def report_inputs(wildcards):
     paths = [f"<results>/cohorts/{cohort}.parquet" for cohort in IMAGE_COHORTS]
     if IMAGE_COHORTS:
         paths += [f"<results>/audit/{name}.parquet" for name in ("intensity", "labels", "findings")]
-        paths += [f"<results>/figures/cohorts/{name}.svg" for name in ("intensities", "class_shares", "presence")]
+        paths += figure_paths(figures.DATA)
         paths += ["<results>/audit/gate.json", "<results>/report/audit.html"]
     for cohort, model in scored:
         paths.append(f"<results>/tables/{cohort}/{model}/summary.parquet")
-        paths.append(f"<results>/figures/{cohort}/{model}/dice.svg")
+        paths += figure_paths(figures.SCORES, cohort=cohort, model=model)
     paths += [f"<results>/figures/{cohort}/{model}/worst.png" for cohort, model in pictured]
     paths += ["<results>/tables/folds.parquet", "<results>/tables/splits.csv"] if TRAINED else []
     for model in TRAINED:
-        paths.append(f"<results>/figures/training/{model}/curves.svg")
+        paths += figure_paths(figures.TRAINING, model=model)
         paths.append(f"<results>/nnunet/preprocessed/{DATASET}/{plans_name(model)}.json")
     for cohort in COMPARED_COHORTS:
         paths += [f"<results>/{kind}/{cohort}.parquet" for kind in ("comparisons", "ranks")]
-        paths.append(f"<results>/figures/ranks/{cohort}.svg")
+        paths += figure_paths(figures.COMPARISON, cohort=cohort)
     return [*paths, "<results>/provenance.json"]
 
 

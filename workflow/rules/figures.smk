@@ -1,59 +1,12 @@
-"""Figures of the data, the training and single cases."""
-
-
-rule draw_ranks:
-    """Draw the ranks of the models of a cohort."""
-    input:
-        ranks="<results>/ranks/{cohort}.parquet",
-    output:
-        report(
-            "<results>/figures/ranks/{cohort}.svg",
-            caption="../report/ranks.rst",
-            category="3 Comparison",
-            labels={"cohort": "{cohort}", "figure": "ranks of the models"},
-        ),
-    log:
-        "<logs>/draw_ranks/{cohort}.log",
-    benchmark:
-        "<benchmarks>/draw_ranks/{cohort}.tsv"
-    conda:
-        "../../envs/base.yaml"
-    threads: 1
-    resources:
-        mem_mb=1_500,
-        runtime="15m",
-    params:
-        code=code_of("draw_ranks.py"),
-    message:
-        "Drawing the ranks of the models of {wildcards.cohort}."
-    script:
-        "../scripts/draw_ranks.py"
+"""Figures of the data, the training, models on cohorts and their comparison, and pictures of single cases."""
 
 
 rule draw_cohorts:
-    """Draw intensities, class shares and presence of all cohorts with images."""
+    """Draw the figures of all cohorts with images."""
     input:
-        intensity="<results>/audit/intensity.parquet",
-        labels="<results>/audit/labels.parquet",
+        **figure_inputs(figures.DATA),
     output:
-        intensities=report(
-            "<results>/figures/cohorts/intensities.svg",
-            caption="../report/intensities.rst",
-            category="1 Data",
-            labels={"figure": "intensities"},
-        ),
-        class_shares=report(
-            "<results>/figures/cohorts/class_shares.svg",
-            caption="../report/class_shares.rst",
-            category="1 Data",
-            labels={"figure": "class shares"},
-        ),
-        presence=report(
-            "<results>/figures/cohorts/presence.svg",
-            caption="../report/presence.rst",
-            category="1 Data",
-            labels={"figure": "classes present together"},
-        ),
+        **figure_outputs(figures.DATA),
     log:
         "<logs>/draw_cohorts.log",
     benchmark:
@@ -65,32 +18,20 @@ rule draw_cohorts:
         mem_mb=1_500,
         runtime="15m",
     params:
-        colors=REGION_COLORS,
-        code=code_of("draw_cohorts.py"),
+        **figure_parameters(figures.DATA),
+        code=code_of("draw_figures.py"),
     message:
         "Drawing the figures of the data."
     script:
-        "../scripts/draw_cohorts.py"
+        "../scripts/draw_figures.py"
 
 
 rule draw_training:
-    """Draw the training curves of a model's folds and the planned network."""
+    """Draw the figures of a model's training."""
     input:
-        checkpoints=fold_files("checkpoint_final.pth"),
-        plans=plans_of,
+        **figure_inputs(figures.TRAINING),
     output:
-        curves=report(
-            "<results>/figures/training/{model}/curves.svg",
-            caption="../report/curves.rst",
-            category="2 Training",
-            labels={"model": "{model}", "figure": "training curves"},
-        ),
-        network=report(
-            "<results>/figures/training/{model}/network.svg",
-            caption="../report/network.rst",
-            category="2 Training",
-            labels={"model": "{model}", "figure": "network"},
-        ),
+        **figure_outputs(figures.TRAINING),
     log:
         "<logs>/draw_training/{model}.log",
     benchmark:
@@ -102,12 +43,62 @@ rule draw_training:
         mem_mb=1_000,
         runtime="15m",
     params:
-        configuration=configuration_of,
-        code=code_of("draw_training.py"),
+        **figure_parameters(figures.TRAINING),
+        code=code_of("draw_figures.py"),
     message:
         "Drawing the training of {wildcards.model}."
     script:
-        "../scripts/draw_training.py"
+        "../scripts/draw_figures.py"
+
+
+rule draw_model:
+    """Draw the figures of one model on one cohort."""
+    input:
+        **figure_inputs(figures.SCORES),
+    output:
+        **figure_outputs(figures.SCORES),
+    log:
+        "<logs>/draw_model/{cohort}/{model}.log",
+    benchmark:
+        "<benchmarks>/draw_model/{cohort}/{model}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2_000,
+        runtime="15m",
+    params:
+        **figure_parameters(figures.SCORES),
+        code=code_of("draw_figures.py"),
+    message:
+        "Drawing {wildcards.model} on {wildcards.cohort}."
+    script:
+        "../scripts/draw_figures.py"
+
+
+rule draw_comparison:
+    """Draw the figures that compare the models of a cohort."""
+    input:
+        **figure_inputs(figures.COMPARISON),
+    output:
+        **figure_outputs(figures.COMPARISON),
+    log:
+        "<logs>/draw_comparison/{cohort}.log",
+    benchmark:
+        "<benchmarks>/draw_comparison/{cohort}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1_500,
+        runtime="15m",
+    params:
+        **figure_parameters(figures.COMPARISON),
+        code=code_of("draw_figures.py"),
+    message:
+        "Drawing the comparison of the models of {wildcards.cohort}."
+    script:
+        "../scripts/draw_figures.py"
 
 
 rule draw_cases:

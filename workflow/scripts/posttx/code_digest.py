@@ -12,6 +12,8 @@ from posttx.files import digest_of, sha256_of
 # Also imports inside functions and for type checkers: a file too many costs a run, a file too few a stale result.
 FROM = re.compile(r"^[ \t]*from[ \t]+(posttx[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE)
 PLAIN = re.compile(r"^[ \t]*import[ \t]+(posttx[\w.]*)", re.MULTILINE)
+# "module:function", which is imported when it is called for
+ENTRY = re.compile(r"[\"'](posttx[\w.]*):\w+[\"']")
 COMMENT = re.compile(r"#[^\n]*")
 NAME = re.compile(r"\w+")
 
@@ -40,7 +42,7 @@ def closure(script: Path) -> list[Path]:
 def _imports(path: Path, root: Path) -> frozenset[Path]:
     """Return the files of the modules below ``root`` that one file imports, their packages among them."""
     text = path.read_text(encoding="utf-8")
-    names = set(PLAIN.findall(text))
+    names = {*PLAIN.findall(text), *ENTRY.findall(text)}
     for module, imported in FROM.findall(text):
         # What is imported from a package may be a module of it.
         names |= {module, *(f"{module}.{name}" for name in NAME.findall(COMMENT.sub("", imported)))}

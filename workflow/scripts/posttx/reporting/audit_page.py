@@ -15,9 +15,10 @@ from posttx.auditing.findings import count_by_code, fatal_severities
 from posttx.files import read_json, read_parquet, write_text
 from posttx.redaction import public_findings
 from posttx.reporting import report_data
+from posttx.reporting.figures import DATA
+from posttx.reporting.page_figures import readings, shown
 from posttx.reporting.pages import digest, environment, joined, run_digest, texts
 from posttx.reporting.palettes import MODALITY_NAMES
-from posttx.reporting.report_parts import figure
 from posttx.reporting.report_tables import View, count, number, text
 from posttx.schemas import COHORT, FINDINGS, INTENSITY, LABEL_VOLUMES, read_table
 
@@ -57,7 +58,7 @@ def page_context(
     fatal = fatal_severities(counts, settings["fail_on"])
     intensity = read_table(results / "audit/intensity.parquet", INTENSITY)
     script = joined(assets, SCRIPTS)
-    figures = results / "figures/cohorts"
+    figures = shown(results, DATA)
     return {
         "texts": texts(assets),
         "run": run_digest("audit", {"intensity": intensity[["cohort", "case", "modality", "mean", "std"]]}),
@@ -72,7 +73,8 @@ def page_context(
         "findings": report_data.findings(findings, MOST_FINDINGS)[1],
         "intensity": report_data.intensities(intensity),
         "classes": report_data.class_balance(labels, settings["colors"]),
-        "figures": {name: figure(figures / f"{name}.svg", name) for name in ("intensities", "class_shares")},
+        "figures": figures,
+        "figure_readings": readings(figures),
         "shift": shift_view(read_parquet(results / "audit/shift.parquet")),
         "groups": groups_view(read_parquet(results / "audit/groups.parquet")),
         "scheme": scheme_parts(read_json(results / "audit/scheme.json"), settings["colors"]),

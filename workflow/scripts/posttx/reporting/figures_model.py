@@ -150,16 +150,16 @@ def resampled_lines(x: np.ndarray, y: np.ndarray, patients: np.ndarray, at: np.n
     return middle[:, None] + slope[:, None] * (at - origin)
 
 
-def draw_inter_class(table: pd.DataFrame, names: Mapping[int, str], path: str | Path) -> None:
+def draw_inter_class(inter_class: pd.DataFrame, names: Mapping[int, str], path: str | Path) -> None:
     """Draw the Pearson correlation of each class's volume with each class's Dice as an annotated heat map.
 
-    ``table`` is the ``inter_class`` table (all ordered pairs); pairs with too few cases are empty and say so.
+    ``inter_class`` is the table of that name (all ordered pairs); pairs with too few cases are empty and say so.
     """
     with figure(path, size=(4.8, 3.9)) as axes:
-        if table.empty:
+        if inter_class.empty:
             return say(axes, NO_REFERENCE)
-        values = table.pivot(index="volume_label", columns="dice_label", values="pearson_r").astype(float)
-        counts = table.pivot(index="volume_label", columns="dice_label", values="n")
+        values = inter_class.pivot(index="volume_label", columns="dice_label", values="pearson_r").astype(float)
+        counts = inter_class.pivot(index="volume_label", columns="dice_label", values="n")
         grid, pairs = values.to_numpy(np.float64), counts.to_numpy(np.int64)
         axes.pcolormesh(grid, cmap="RdBu_r", vmin=-1, vmax=1, edgecolors="white", linewidth=2)
         for row in range(values.shape[0]):
@@ -215,17 +215,17 @@ def draw_volumes(metrics: pd.DataFrame, colors: Mapping[str, str], path: str | P
             panel.set(xlabel="geometric mean of both (ml)", ylabel="prediction / reference")
 
 
-def draw_confusion(table: pd.DataFrame, names: Mapping[int, str], path: str | Path) -> None:
+def draw_confusion(confusion: pd.DataFrame, names: Mapping[int, str], path: str | Path) -> None:
     """Draw what became of each class's reference voxels: one row per reference class, in % of the row.
 
-    ``table`` has columns label_ref, label_pred (integers, 0 the background) and voxels. Background that stays
+    ``confusion`` has columns label_ref, label_pred (integers, 0 the background) and voxels. Background that stays
     background is of no interest and would drown the rest, so the row of the background is in % of its errors.
     """
     with figure(path, size=(5.6, 4.1)) as axes:
-        if table.empty:
+        if confusion.empty:
             return say(axes, NO_REFERENCE)
         order = [0, *[int(i) for i in names]]
-        summed = table.groupby(["label_ref", "label_pred"])["voxels"].sum().unstack(fill_value=0)
+        summed = confusion.groupby(["label_ref", "label_pred"])["voxels"].sum().unstack(fill_value=0)
         voxels = summed.reindex(index=order, columns=order, fill_value=0).to_numpy(np.float64, copy=True)
         voxels[0, 0] = np.nan
         sums = np.nansum(voxels, axis=1, keepdims=True)

@@ -19,13 +19,13 @@ LONGEST = 26
 COLUMNS = 3
 
 
-def draw_subgroups(table: pd.DataFrame, colors: Mapping[str, str], convention: str, path: str | Path) -> None:
+def draw_subgroups(subgroups: pd.DataFrame, colors: Mapping[str, str], convention: str, path: str | Path) -> None:
     """Draw the mean Dice of each subgroup with its interval, a panel per label and one for the mean over labels.
 
-    ``table`` is that of ``analysis.subgroups``; filled marks have a gap to the rest that is shown, hollow ones have
-    none. The number of patients stands beside each group's name; a group without interval is a mark alone.
+    ``subgroups`` is the table of ``analysis.subgroups``; filled marks have a gap to the rest that is shown, hollow
+    ones have none. The number of patients stands beside each group's name; a group without interval is a mark alone.
     """
-    rows = table[(table["convention"] == convention) & table["value"].notna()]
+    rows = subgroups[(subgroups["convention"] == convention) & subgroups["value"].notna()]
     regions = [name for name in (*colors, MEAN) if name in set(rows["region"])]
     groups = list(dict.fromkeys(zip(rows["fact"], rows["group"], strict=True)))
     if not groups:

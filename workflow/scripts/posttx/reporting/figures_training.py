@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from posttx.errors import PostTxError
 from posttx.reporting.palettes import cycle
-from posttx.reporting.style import INK, figure, say
+from posttx.reporting.style import figure, say
 
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 
@@ -41,6 +40,12 @@ def read_progress(path: str | Path) -> pd.DataFrame:
     return table.rename_axis("epoch").reset_index()
 
 
+def read_folds(checkpoints: Iterable[Path]) -> dict[str, pd.DataFrame]:
+    """Read the progress of each fold, which stands beside its checkpoint: number of the fold -> ``read_progress``."""
+    folders = [checkpoint.parent for checkpoint in checkpoints]
+    return {folder.name.removeprefix("fold_"): read_progress(folder / "progress.jsonl") for folder in folders}
+
+
 def draw_curves(folds: Mapping[str, pd.DataFrame], path: str | Path) -> None:
     """Draw loss and validation pseudo Dice over the epochs, one line per fold (``read_progress``)."""
     known = {fold: table for fold, table in folds.items() if len(table)}
@@ -59,51 +64,6 @@ def draw_curves(folds: Mapping[str, pd.DataFrame], path: str | Path) -> None:
         loss.set(xlabel="epoch", ylabel="loss (Dice + cross-entropy)", title="Loss: training thin, validation thick")
         dice.set(xlabel="epoch", ylabel="mean pseudo Dice", title="Validation pseudo Dice", ylim=(-0.02, 1.02))
         dice.legend(loc="lower right", fontsize=8.5)
-
-
-def draw_network(plans: Mapping[str, object], configuration: str, path: str | Path) -> None:
-    """Draw the planned network as its stages: features, kernel, stride, and the size of the patch in each.
-
-    ``plans`` is nnU-Net's plans file; a configuration without ``arch_kwargs`` gives a figure that says so.
-    """
-    settings = planned_configuration(plans, configuration)
-    network = settings.get("architecture", {}).get("arch_kwargs", {})
-    features, strides = network.get("features_per_stage"), network.get("strides")
-    with figure(path, size=(7.8, 3.4)) as axes:
-        if not features or not strides:
-            return say(axes, "The plans describe no stages.")
-        sizes, size = [], np.array(settings["patch_size"], dtype=int)
-        for stride in strides:
-            size = np.maximum(1, size // np.array(stride, dtype=int))
-            sizes.append(size)
-        _stages(axes, list(features), [list(stride) for stride in strides], sizes)
-
-
-def planned_configuration(plans: Mapping, name: str) -> dict:
-    """Return a configuration with what it inherits (nnU-Net's ``inherits_from``)."""
-    settings = dict(plans["configurations"][name])
-    parent = settings.get("inherits_from")
-    return {**planned_configuration(plans, parent), **settings} if parent else settings
-
-
-def _stages(axes: Axes, features: list[int], strides: list[list[int]], sizes: list[np.ndarray]) -> None:
-    depth = len(features)
-    axes.set_axis_off()
-    axes.set(xlim=(-1, 2 * depth - 0.4), ylim=(-depth + 0.2, 1.1))
-    box = {"boxstyle": "round,pad=0.35", "facecolor": "none", "edgecolor": INK, "linewidth": 0.9}
-    for stage, (count, stride, size) in enumerate(zip(features, strides, sizes, strict=True)):
-        text = f"{count} features\n{' × '.join(map(str, size))}"
-        places = [stage] if stage == depth - 1 else [stage, 2 * depth - 2 - stage]
-        for place in places:
-            axes.text(place, -stage, text, ha="center", va="center", fontsize=7.5, bbox=box, zorder=3)
-        if len(places) == 2:
-            axes.annotate("", (places[1] - 0.55, -stage), (stage + 0.55, -stage),
-                          arrowprops={"arrowstyle": "->", "color": INK, "alpha": 0.5, "linestyle": ":"})  # fmt: skip
-        if stage:
-            step = " ".join(map(str, stride))
-            axes.text(stage - 0.62, -stage + 0.35, f"stride {step}", fontsize=6.5, ha="right")
-    axes.text(-0.6, 0.75, "encoder", fontsize=9, weight="bold")
-    axes.text(2 * depth - 1.5, 0.75, "decoder (dotted: skip connections)", fontsize=9, weight="bold", ha="right")
 
 
 def _repeat(values: Iterable[object]) -> Iterable[object]:

@@ -9,7 +9,6 @@ from typing import Any
 from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P, FLIPS
 from posttx.configuration import plan_overrides, trainer_class
 from posttx.networks.training import OPTIMIZERS, POLYNOMIAL, WEIGHT_DECAY
-from posttx.reporting.figures_training import planned_configuration
 from posttx.scoring.scoring_schemes import scoring_scheme
 
 Paragraph = tuple[str, str]
@@ -50,16 +49,17 @@ def network(plans: Mapping[str, Any], train: Mapping[str, Any]) -> list[Paragrap
     paragraphs = [
         (
             "Architecture",
-            f"{_last(architecture.get('network_class_name', 'the planned network'))} with "
-            f"{kwargs.get('n_stages', '?')} stages of {_list(kwargs.get('features_per_stage'))} features and "
-            f"{_list(kwargs.get('n_conv_per_stage') or kwargs.get('n_blocks_per_stage'))} convolutions or blocks each; "
+            f"{_last(architecture.get('network_class_name', 'the planned network'))}, {kwargs.get('n_stages', '?')} "
+            f"stages, features {_dashed(kwargs.get('features_per_stage'))}, patch "
+            f"{_times(settings.get('patch_size', []))} voxels, batch {settings.get('batch_size', '?')}; "
+            f"{_list(kwargs.get('n_conv_per_stage') or kwargs.get('n_blocks_per_stage'))} convolutions or blocks per "
+            "stage; "
             f"kernels {_distinct(kwargs.get('kernel_sizes'))}; strides {_distinct(kwargs.get('strides'), every=True)}; "
             f"{_last(kwargs.get('norm_op', ''))}, {_last(kwargs.get('nonlin', ''))}.",
         ),
         (
             "Input",
-            f"Patches of {_times(settings.get('patch_size', []))} voxels, batch {settings.get('batch_size', '?')}; "
-            f"spacing {_times(settings.get('spacing', []))} mm; normalisation "
+            f"Spacing {_times(settings.get('spacing', []))} mm; normalisation "
             f"{', '.join(dict.fromkeys(map(str, settings.get('normalization_schemes', []))))}; "
             "images were cropped to their non-zero part, in the median "
             f"{_times(settings.get('median_image_size_in_voxels', []))} voxels.",
@@ -70,6 +70,13 @@ def network(plans: Mapping[str, Any], train: Mapping[str, Any]) -> list[Paragrap
         told = ", ".join(f"{key} = {value}" for key, value in changed.items())
         paragraphs.append(("Changes to the plan", f"The configuration replaces what the planner chose: {told}."))
     return paragraphs
+
+
+def planned_configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a configuration with what it inherits (nnU-Net's ``inherits_from``)."""
+    settings = dict(plans["configurations"][name])
+    parent = settings.get("inherits_from")
+    return {**planned_configuration(plans, parent), **settings} if parent else settings
 
 
 def training(train: Mapping[str, Any]) -> list[Paragraph]:
@@ -187,6 +194,10 @@ def _last(name: Any) -> str:
 
 def _list(values: Any) -> str:
     return f"[{', '.join(map(str, values))}]" if isinstance(values, Sequence) and not isinstance(values, str) else "?"
+
+
+def _dashed(values: Any) -> str:
+    return "-".join(map(str, values)) if isinstance(values, Sequence) and not isinstance(values, str) else "?"
 
 
 def _times(values: Sequence[Any]) -> str:

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from posttx.files import read_parquet, replacing, write_text
 from posttx.redaction import public_config, public_digest, public_provenance
 from posttx.reporting import checklist, report_splits
 from posttx.reporting import report_parts as parts
+from posttx.reporting.page_figures import readings
 from posttx.reporting.pages import digest, environment, joined, run_digest, texts
 from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.reporting.viewer import SECOND, looks
@@ -106,6 +108,11 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
     ]
     script = joined(assets, SCRIPTS)
     provenance = public_provenance(parts.read_known(results / "provenance.json"))
+    data = parts.data(results, settings, colors)
+    methods = parts.methods_section(results, assets, settings, provenance)
+    comparisons = parts.comparisons(results, settings, colors)
+    scored = [block for block in blocks if block["scored"]]
+    pictures = [part["figures"] for part in (data, *methods["models"], *scored, *comparisons)]
     return {
         "title": config["report"]["title"],
         "run": run_digest(public_digest(config), _scores(results, settings["models"])),
@@ -118,13 +125,14 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
         "label_scheme": config["labels"],
         "label_description": settings["scheme"],
         "regions": regions,
-        "data": parts.data(results, settings, colors),
+        "data": data,
+        "figure_readings": readings(chain.from_iterable(pictures)),
         "splits": report_splits.section(results),
-        "methods": parts.methods_section(results, assets, settings, provenance),
+        "methods": methods,
         "blocks": blocks,
         "rules": [(rule.id, rule.title, rule.described) for rule in RULES.values()],
         "rateable": any(block["cases"] for block in blocks),
-        "comparisons": parts.comparisons(results, settings, colors),
+        "comparisons": comparisons,
         "headline": [block["headline"] for block in blocks],
         "provenance": provenance,
         "config_text": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),

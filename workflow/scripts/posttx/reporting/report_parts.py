@@ -27,9 +27,10 @@ from posttx.reporting import report_data as data_views
 from posttx.reporting import report_tables as views
 from posttx.reporting import report_volumes as volume_views
 from posttx.reporting.accepted import accepted_findings
+from posttx.reporting.figures import COMPARISON, DATA, SCORES, TRAINING
 from posttx.reporting.figures_training import read_progress
+from posttx.reporting.page_figures import shown
 from posttx.reporting.report_cases import all_cases, case_entries, case_scores, ranked
-from posttx.reporting.style import INK
 
 FINDINGS_SHOWN = 500
 SOURCES = {"path": "a folder of cases", "sheet": "a sheet of cases", "phantom": "phantom (simulated)"}
@@ -44,7 +45,7 @@ def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) 
     """Return the sections about the data alone: snapshot, audit, class balance, their figures."""
     cohorts = {name: _cohort(results, name, settings) for name in settings["config"]["cohorts"]}
     data: dict[str, Any] = {"snapshot": data_views.snapshot(cohorts), "audited": any(settings["cohorts"].values())}
-    data["accepted"] = None
+    data["accepted"], data["figures"] = None, []
     tables = {name: cohort["table"] for name, cohort in cohorts.items()}
     findings = public_findings(_findings(results, settings), tables)
     if not data["audited"]:
@@ -57,10 +58,7 @@ def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) 
         data["findings"], data["all_findings"] = data_views.findings(findings, FINDINGS_SHOWN)
         data["intensity"] = data_views.intensities(read_parquet(results / "audit/intensity.parquet"))
         data["classes"] = data_views.class_balance(read_parquet(results / "audit/labels.parquet"), colors)
-        data["figures"] = {
-            name: figure(results / f"figures/cohorts/{name}.svg", f"cohorts-{name}")
-            for name in ("intensities", "class_shares", "presence")
-        }
+        data["figures"] = shown(results, DATA)
     return data
 
 
@@ -112,8 +110,7 @@ def methods_section(
             "network": methods.network(plans[name], model["train"]),
             "training": methods.training(model["train"]),
             "folds": data_views.training(folds, slug(name)),
-            "curves": figure(results / f"figures/training/{name}/curves.svg", f"{slug(name)}-curves"),
-            "drawing": figure(results / f"figures/training/{name}/network.svg", f"{slug(name)}-network"),
+            "figures": shown(results, TRAINING, slug(name), model=name),
         })  # fmt: skip
     return {
         "markdown": methods.markdown(config, settings["trained"], plans, provenance),
@@ -146,6 +143,7 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
     if missing:
         raise PostTxError(f"there is no table {', '.join(sorted(missing))}", remedy="Run the workflow", file=folder)
     regions, convention = settings["regions"], settings["config"]["report"]["convention"]
+    counts = "counts" in settings["config"]["models"][model]
     colors = {name: region["color"] for name, region in regions.items()}
     names = {region["label"]: name for name, region in regions.items() if region["label"] is not None}
     key = f"{slug(cohort)}-{slug(model)}"
@@ -168,7 +166,7 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
         "key": key, "cohort": cohort, "model": model, "scored": scored, "known_cases": len(scores.cases),
         "use": settings["config"]["cohorts"][cohort]["use"],
         "trained": model in settings["trained"],
-        "counts": "counts" in settings["config"]["models"][model],
+        "counts": counts,
         "headline": _headline(tables["summary"], key, cohort, model, convention),
         "global": views.global_table(tables["summary"], key, convention, files("summary")),
         "per_class": views.per_class(tables["per_class"], key, colors, files("per_class")),
@@ -195,7 +193,7 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
         "best": views.extreme_cases(tables["best_cases"], key, "best", files("best_cases"), pictured),
         "all_cases": Markup(all_cases(scores, convention)),
         "conclusions": _sentences(conclusions(tables, _of_model(results, cohort, model))),
-        "figures": {path.stem: figure(path, f"{key}-{path.stem}") for path in sorted(figures.glob("*.svg"))},
+        "figures": shown(results, SCORES, key, counts, cohort=cohort, model=model, convention=convention),
         "montages": montages,
         "cases": cases,
     }  # fmt: skip
@@ -234,14 +232,14 @@ def comparisons(results: Path, settings: Mapping[str, Any], colors: Mapping[str,
 
 
 def _ranks(results: Path, cohort: str) -> dict[str, Any]:
-    """Return table and figure of a cohort's models on the scans that all of them have; nothing without two of them."""
+    """Return table and figures of a cohort's models on the scans that all of them have; nothing without two of them."""
     path = results / f"ranks/{cohort}.parquet"
     table = read_parquet(path) if path.is_file() else pd.DataFrame()
     if table.empty:
-        return {"ranks": None, "figure": ""}
+        return {"ranks": None, "figures": []}
     files = [(f"{cohort}.{kind}", f"../ranks/{cohort}.{kind}") for kind in ("csv", "parquet")]
-    drawn = figure(results / f"figures/ranks/{cohort}.svg", f"ranks-{slug(cohort)}")
-    return {"ranks": views.ranks(table, slug(cohort), files), "figure": drawn}
+    drawn = shown(results, COMPARISON, slug(cohort), cohort=cohort)
+    return {"ranks": views.ranks(table, slug(cohort), files), "figures": drawn}
 
 
 def _sentences(said: Sequence[Sentence]) -> list[str]:
@@ -286,21 +284,6 @@ def _headline(summary: pd.DataFrame, key: str, cohort: str, model: str, conventi
         "n": views.count(n),
         "patients": views.count(patients),
     }
-
-
-def figure(path: Path, prefix: str) -> Markup:
-    """Return an SVG of ours for inlining: ids by ``prefix`` or dropped, its ink the page's, no XML header."""
-    text = path.read_text(encoding="utf-8")
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', text))
-    text = re.sub(r' id="([^"]+)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", text)
-    text = re.sub(r'\bhref="#([^"]+)"', rf'href="#{prefix}-\1"', text)
-    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
-    text = text.replace(INK, "currentColor")
-    # The size comes from the page; the view box keeps the proportions.
-    sized = re.compile(r'(<svg[^>]*?) width="([\d.]+)pt" height="[\d.]+pt"')
-    return Markup(sized.sub(r'\1 style="max-width:\2pt" aria-hidden="true"', text, count=1))
 
 
 def _montage(path: Path, budget: list[int]) -> str:
