@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import results_tree as tree
+from PIL import Image
 
 from posttx.reporting.review import write_review
 
@@ -48,4 +50,15 @@ def write_review_page(folder: Path, **changes) -> Path:
     content = {**CASES, "cases": cases, **changes}
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data/cases.js").write_text(f"posttxCases({json.dumps(content)});\n", encoding="utf-8")
+    write_thumbs(folder, content["cases"])
     return page
+
+
+def write_thumbs(folder: Path, cases) -> None:
+    """Write a small picture of every case that is said to have one; ``cases`` maps cohort/model -> rows."""
+    thumb = Image.fromarray(np.arange(0, 192, dtype=np.uint8).reshape(12, 16)).resize((160, 120))
+    for name, given in cases.items():
+        (folder / f"thumbs/{name}").mkdir(parents=True, exist_ok=True)
+        for row in given["rows"]:
+            if row[4] & 2:
+                thumb.save(folder / f"thumbs/{name}/{row[0]}.webp")

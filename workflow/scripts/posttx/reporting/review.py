@@ -13,9 +13,10 @@ from posttx.files import replacing, write_text
 from posttx.reporting.pages import digest, environment, joined
 
 SCRIPTS = (
-    "review_data.js", "review_store.js", "review_list.js", "review_compare.js", "review_patients.js", "review_shell.js",
+    "csv.js", "review_data.js", "review_store.js", "review_table.js", "review_list.js",
+    "review_compare.js", "review_patients.js", "review_shell.js",
 )  # fmt: skip
-STYLES = ("review.css",)
+STYLES = ("review.css", "review_panes.css")
 LIBRARY = "vendor/niivue/niivue.umd.js"
 
 
