@@ -23,6 +23,7 @@ include: "workflow/rules/predict.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/cases.smk"
 include: "workflow/rules/provenance.smk"
 include: "workflow/rules/report.smk"
 

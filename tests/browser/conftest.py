@@ -18,6 +18,7 @@ FLAGS = (
 )  # fmt: skip
 SHAPE = (20, 24, 18)
 ABORTED = "net::ERR_ABORTED"
+MISSED = (slice(15, 17), slice(18, 20), slice(3, 5))
 
 
 @pytest.fixture(scope="session")
@@ -58,10 +59,15 @@ def opened(browser):
 
 
 def draw_pictures(results, cohort, model):
-    """Draw pictures of the worst and best cases from volumes of noise with a square lesion."""
+    """Draw pictures and the review's files of the worst and best cases from volumes of noise with square lesions.
+
+    Every case has a large lesion that was found a little beside its place, and a small one of 0.2 ml that was missed.
+    """
     import results_tree as tree
 
     from draw_cases import draw_cases
+    from draw_review import Folders, chosen_cases, draw_review
+    from draw_thumbs import draw_thumbs
     from posttx.geometry.grids import grid_of
     from posttx.geometry.reading import Reading
     from posttx.nifti import read_volume, write_volume
@@ -74,14 +80,16 @@ def draw_pictures(results, cohort, model):
     label = np.zeros(SHAPE, np.uint8)
     label[5:12, 6:14, 6:12] = 2
     label[7:9, 8:11, 8:10] = 3
+    prediction = np.roll(label, 2, axis=1)
+    label[MISSED] = 3
     rows, predictions = [], {}
     for case in dict.fromkeys(case for table in tables.values() for case in table["case"]):
-        row = {"case": case}
+        row = {"case": case, "shard": "000"}
         for name in ("t1n", "t1c", "t2w", "t2f", "seg"):
             row[name] = str(results / f"images/{case}-{name}.nii.gz")
             write_volume(row[name], label if name == "seg" else noise, affine)
         predictions[case] = str(results / f"images/{case}-pred.nii.gz")
-        write_volume(predictions[case], np.roll(label, 2, axis=1), affine)
+        write_volume(predictions[case], prediction, affine)
         rows.append(row)
     grid = grid_of(read_volume(rows[0]["t1n"]))
     figures = results / f"figures/{cohort}/{model}"
@@ -90,17 +98,29 @@ def draw_pictures(results, cohort, model):
     lesions = tree.lesion_table(pd.read_parquet(results / f"metrics/{cohort}/{model}.parquet"))
     lesions[[f"centroid_{axis}_mm" for axis in "xyz"]] = 20.0
     montages = {kind: str(figures / f"{kind}.png") for kind in tables}
+    readings = {row["case"]: Reading("agree", grid, "t1n") for row in rows}
     draw_cases(
         pd.DataFrame(rows),
         tables,
         predictions,
         (colors, tree.NAMES),
-        {row["case"]: Reading("agree", grid, "t1n") for row in rows},
+        readings,
         figures / "cases",
         montages,
         viewer,
         lesions,
     )
+    scored = tree.write_scored(
+        results, cohort, model, {row["case"]: (label, prediction, affine) for row in rows}, predictions
+    )
+    settings = tree.drawing_settings([model])
+    report = results / "report"
+    folders = Folders(report / f"images/{cohort}", report / f"labels/{cohort}", results / f"figures/cases/{cohort}")
+    extremes = [[results / f"tables/{cohort}/{model}/{kind}_cases.parquet"] for kind in ("worst", "best")]
+    # one case is left without pictures, but for the small one
+    chosen = chosen_cases(*extremes, [row["case"] for row in rows], 3)[:-1]
+    draw_review(rows, cohort, chosen, [scored], readings, settings, folders)
+    draw_thumbs(rows, cohort, [scored], readings, settings, report / f"thumbs/{cohort}/_drawn/000.tsv")
 
 
 @pytest.fixture(scope="session")
@@ -108,11 +128,15 @@ def report(tmp_path_factory):
     """The page of two phantom cohorts and one trained model."""
     import results_tree as tree
 
-    from posttx.reporting.report import write_report, write_viewer
+    from posttx.reporting.case_data import write_cases
+    from posttx.reporting.report import run_of, write_report, write_viewer
+    from posttx.reporting.review import write_review
 
     results = tmp_path_factory.mktemp("browser") / "results"
     settings = tree.write_results(results)
     draw_pictures(results, "additional", "nnunet")
     write_report(results, tree.ASSETS, results / "report/index.html", settings)
     write_viewer(tree.ASSETS, results / "report/viewer/index.html", results / "report/viewer/niivue.js", settings)
+    write_review(tree.ASSETS, results / "report/review.html", results / "report/niivue.js", settings)
+    write_cases(results, results / "report/data/cases.js", settings, run_of(results, settings))
     return results / "report/index.html"

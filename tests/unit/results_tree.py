@@ -258,6 +258,44 @@ def write_folds(results: Path, folds: int) -> None:
     describe_splits(results / "tables/splits.parquet", results / "nnunet/splits_final.json", results / "tables")
 
 
+def drawing_settings(models: list[str]) -> dict[str, Any]:
+    """Return what the rules that draw single cases pass to their scripts."""
+    return {
+        "models": models,
+        "colors": {label.value: label.color for label in SCHEME.labels},
+        "names": NAMES,
+        "scheme": "brats2024",
+        "snfh_dilation": "executed",
+        "references": True,
+    }
+
+
+def write_scored(
+    results: Path,
+    cohort: str,
+    model: str,
+    pairs: dict[str, tuple[np.ndarray | None, np.ndarray, np.ndarray]],
+    predictions: dict[str, str],
+    scheme: str = "brats2024",
+) -> Path:
+    """Write the lesions of some cases (reference, prediction, affine) and the list of a shard, as scoring does."""
+    from posttx.files import write_text
+    from posttx.rows import write_rows
+    from posttx.scoring.evaluation import Scoring, Target, score_pair
+
+    scoring = Scoring(SCHEME.scoring(), scheme)
+    target = Target(results, cohort, "000")
+    for case, (reference, prediction, affine) in pairs.items():
+        i, j, k = np.linalg.norm(affine[:3, :3], axis=0).tolist()
+        rows = score_pair(reference, prediction, (i, j, k), scoring, affine)["lesions"]
+        who = {"cohort": cohort, "model": model, "case": case, "patient": case.rsplit("-", 1)[0], "timepoint": 100}
+        write_rows([{**who, **row} for row in rows], LESIONS, target.path("lesions", model, case), {})
+    path = results / f"scored/{cohort}/000.tsv"
+    lines = [f"{case}\t{model}\t{predictions[case]}\t0\n" for case in pairs]
+    write_text(path, "case\tmodel\tfile\tscores\n" + "".join(lines))
+    return path
+
+
 def write_results(results: Path) -> dict[str, Any]:
     """Write a whole results folder of two phantom cohorts and a trained model; return the report's settings."""
     config = configured()

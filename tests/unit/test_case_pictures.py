@@ -22,6 +22,7 @@ from posttx.reporting.case_volumes import (
     slice_with_most,
     tile,
     upright,
+    view_mm,
 )
 from posttx.reporting.report_cases import NOT_DRAWN
 
@@ -116,9 +117,13 @@ def test_another_grid_is_refused_by_name(tmp_path):
         read_case("a", {"t1n": paths["t1n"]}, None, tmp_path / "p.nii.gz", reading_by(paths["t1n"]))
 
 
+def drawn(case, colors):
+    return draw_case(case, case.labels.slices, 0.0, colors, tree.NAMES)
+
+
 def redness(case):
     """Return how far red is above the other channels in the reddest of 500 pixels of the T1 panels."""
-    pixels = np.asarray(Image.open(io.BytesIO(draw_case(case, LABEL_COLORS, tree.NAMES))).convert("RGB")).astype(int)
+    pixels = np.asarray(Image.open(io.BytesIO(drawn(case, LABEL_COLORS))).convert("RGB")).astype(int)
     panel = pixels[:-30, : pixels.shape[1] // 5]
     return np.percentile(panel[..., 0] - panel[..., 1:].max(axis=2), 99.8)
 
@@ -135,15 +140,15 @@ def test_the_outline_of_a_core_is_not_hidden_by_that_of_its_rim():
 
 @pytest.mark.parametrize(("reference", "lesion"), [(True, True), (False, True), (True, False)])
 def test_a_picture_is_drawn_with_or_without_reference_and_lesion(reference, lesion):
-    content = draw_case(volumes(reference, lesion), LABEL_COLORS, tree.NAMES)
+    content = drawn(volumes(reference, lesion), LABEL_COLORS)
     with Image.open(io.BytesIO(content)) as picture:
         assert picture.format == "WEBP"
         assert picture.width > 900
-    assert content == draw_case(volumes(reference, lesion), LABEL_COLORS, tree.NAMES)
+    assert content == drawn(volumes(reference, lesion), LABEL_COLORS)
 
 
 def test_contours_are_in_the_class_colour():
-    content = draw_case(volumes(), {2: "#00ff00", 3: "#ff0000"}, tree.NAMES)
+    content = drawn(volumes(), {2: "#00ff00", 3: "#ff0000"})
     with Image.open(io.BytesIO(content)) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     green = (pixels[..., 1] > 180) & (pixels[..., 0] < 110) & (pixels[..., 2] < 110)
@@ -151,7 +156,7 @@ def test_contours_are_in_the_class_colour():
 
 
 def test_montages(tmp_path):
-    tiles = [tile(volumes(), "t2f") for _ in range(7)]
+    tiles = [tile(volumes(), "t2f", 2, (6, 9, 7)) for _ in range(7)]
     montage(tiles, {"BraTS-GLI-00001-100": "mean Dice 0.5 $x$"}, LABEL_COLORS, tmp_path / "worst.png")
     montage([], {}, LABEL_COLORS, tmp_path / "none.png")
     with Image.open(tmp_path / "worst.png") as two_rows, Image.open(tmp_path / "none.png") as none:
@@ -236,10 +241,10 @@ def test_a_tile_shows_the_voxels_of_its_slice():
     for axis in range(3):
         index = slice_with_most(labels > 0, axis)
         assert case.labels.slices[axis] == index
-        cut = tile(case, "t1c", axis)
+        cut = tile(case, "t1c", axis, case.labels.slices)
         np.testing.assert_array_equal(cut.image, upright(image.take(index, axis), axis))
         np.testing.assert_array_equal(cut.maps["ref"], upright(labels.take(index, axis), axis))
-    assert tile(case, "t1c", 0).aspect == pytest.approx(3 / 2)
+    assert tile(case, "t1c", 0, case.labels.slices).aspect == pytest.approx(3 / 2)
 
 
 def test_the_view_near_the_lesion_holds_all_of_it_and_stays_in_the_scan():
@@ -247,7 +252,7 @@ def test_the_view_near_the_lesion_holds_all_of_it_and_stays_in_the_scan():
     labels[2:30, 60:90, 10:20] = 2
     affine = np.eye(4)
     case = assembled("a", [("t1c", np.ones(labels.shape))], {"ref": cropped(labels)}, labels.shape, affine)
-    near = tile(case, "t1c", near=True)
+    near = tile(case, "t1c", 2, case.labels.slices, view_mm(20.0))
     assert near.image.shape == near.maps["ref"].shape == (70, 70)
     assert (near.maps["ref"] == 2).sum() == 28 * 30
     assert near.image.all()
@@ -262,7 +267,7 @@ def test_the_head_is_what_any_image_or_label_holds():
     case = assembled("a", images, {"pred": cropped(labels)}, first.shape, np.diag([2.0, 2.0, 2.0, 1.0]))
     assert case.head == (slice(18, 48), slice(18, 32), slice(8, 32))
     nothing = assembled("a", [("t1n", np.zeros(first.shape))], {}, first.shape, np.eye(4))
-    assert tile(nothing, "t1n").image.size
+    assert tile(nothing, "t1n", 2, nothing.labels.slices).image.size
 
 
 def test_a_case_that_cannot_be_drawn_costs_its_own_picture_and_is_named(tmp_path, caplog):

@@ -146,7 +146,7 @@ def test_every_stage_lays_the_same_voxels_under_the_reference(case):
         image = read_volume(case.folder / f"standard/images/case_{number:04d}.nii.gz")
         assert displacement(image.affine, volumes.affine, image.data.shape) < 1e-3
         for axis, level in enumerate(volumes.labels.slices):
-            plane, shown = image.data.take(level, axis), volumes.images[name].planes[axis]
+            plane, shown = image.data.take(level, axis), volumes.images[name].plane(axis, level)
             clipped = np.clip(shown, row[f"clip_{name}_low"], row[f"clip_{name}_high"])
             same = np.isclose(plane, np.where(shown == 0, 0, clipped), rtol=1e-3, atol=1e-3)
             # What is interpolated was clipped before that in the one and after it in the other.

@@ -151,6 +151,7 @@ wildcard_constraints:
     cohort=one_of(CASES),
     model=one_of(config["models"]),
     shard=r"\d{3}",
+    batch=r"\d{3}",
     fold=r"\d+",
     case=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     plans=one_of(map(configuration.plans_name, TRAINED.values())),

@@ -36,6 +36,53 @@ def geometries_of(wildcards):
     return [f"{folder}/{shard}/geometry.parquet" for shard in shards_of(wildcards.cohort)]
 
 
+def extremes_of(kind):
+    """Return a function of wildcards: the tables of the worst or the best cases of a cohort's segmentations, by model."""
+    return lambda wildcards: [
+        f"<results>/tables/{wildcards.cohort}/{model}/{kind}_cases.parquet" for model in scored_models(wildcards.cohort)
+    ]
+
+
+def drawing_of(wildcards):
+    """Return how cases of a cohort are drawn: looks, and what decided how they were scored."""
+    return {
+        "models": scored_models(wildcards.cohort),
+        "colors": LABEL_COLORS,
+        "names": LABEL_NAMES,
+        "scheme": config["evaluation"]["scheme"],
+        "snfh_dilation": config["evaluation"]["snfh_dilation"],
+        "references": config["cohorts"][wildcards.cohort]["use"] != "predict",
+    }
+
+
+# Shards whose small pictures are one job: it takes a second a case, and a plan of 1,621 cases has 400 jobs at most.
+SHARDS_A_BATCH = 4
+
+
+def batch_of(shard):
+    """Return the batch that a shard belongs to, whichever other shards there are."""
+    return f"{int(shard) // SHARDS_A_BATCH:03d}"
+
+
+def of_batch(pattern):
+    """Return a function of wildcards: the files of a pattern of all shards of a batch."""
+    return lambda wildcards: [
+        pattern.format(cohort=wildcards.cohort, shard=shard)
+        for shard in shards_of(wildcards.cohort)
+        if batch_of(shard) == wildcards.batch
+    ]
+
+
+def reviewed_files():
+    """Return what the review page needs of every cohort with images and segmentations."""
+    paths = []
+    for cohort in filter(scored_models, IMAGE_COHORTS):
+        paths.append(f"<results>/report/images/{cohort}")
+        batches = sorted({batch_of(shard) for shard in shards_of(cohort)})
+        paths += [f"<results>/report/thumbs/{cohort}/_drawn/{batch}.tsv" for batch in batches]
+    return paths
+
+
 def confusion_of(wildcards):
     """Return the confusion table of a model on a cohort; none where only counts are known."""
     known = wildcards.model in scored_models(wildcards.cohort)
@@ -89,6 +136,7 @@ def report_inputs(wildcards):
         paths.append(f"<results>/tables/{cohort}/{model}/summary.parquet")
         paths += figure_paths(figures.SCORES, cohort=cohort, model=model)
     paths += [f"<results>/figures/{cohort}/{model}/worst.png" for cohort, model in pictured]
+    paths += reviewed_files()
     paths += ["<results>/tables/folds.parquet", "<results>/tables/splits.csv"] if TRAINED else []
     for model in TRAINED:
         paths += figure_paths(figures.TRAINING, model=model)

@@ -9,6 +9,7 @@ rule write_report:
         page="<results>/report/index.html",
         review="<results>/report/review.html",
         niivue="<results>/report/niivue.js",
+        cases="<results>/report/data/cases.js",
         viewer="<results>/report/viewer/index.html",
         library="<results>/report/viewer/niivue.js",
         checklist=multiext("<results>/tables/checklist", ".csv", ".parquet"),

@@ -120,11 +120,12 @@ def _draw_or_tell(sheet: Sheet) -> Tile | str:
 
 def _draw_one(sheet: Sheet) -> Tile:
     volumes = read_case(sheet.case, sheet.images, sheet.reference, sheet.prediction, sheet.reading, SCRATCH)
-    picture = draw_case(volumes, sheet.colors, sheet.names)
+    picture = draw_case(volumes, volumes.labels.slices, 0.0, sheet.colors, sheet.names)
     with replacing(sheet.path) as beside:
         beside.write_bytes(picture)
     write_text(sheet.script, case_script(volumes, sheet.lesions, picture))
-    return tile(volumes, "t2f" if "t2f" in volumes.images else next(iter(volumes.images)))
+    modality = "t2f" if "t2f" in volumes.images else next(iter(volumes.images))
+    return tile(volumes, modality, 2, volumes.labels.slices)
 
 
 def _caption(row) -> str:  # type: ignore[no-untyped-def]

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posttx.logs import configure_logging
-from posttx.reporting.report import remove_stale, write_report, write_viewer
+from posttx.reporting.case_data import write_cases
+from posttx.reporting.report import remove_stale, run_of, write_report, write_viewer
 from posttx.reporting.review import write_review
 
 if TYPE_CHECKING:
@@ -17,4 +18,6 @@ if __name__ == "__main__":
     remove_stale(Path(snakemake.output.page).parent, settings)
     write_viewer(assets, snakemake.output.viewer, snakemake.output.library, settings)
     write_review(assets, snakemake.output.review, snakemake.output.niivue, settings)
-    write_report(snakemake.params.results, assets, snakemake.output.page, settings)
+    results = snakemake.params.results
+    write_cases(results, snakemake.output.cases, settings, run_of(results, settings))
+    write_report(results, assets, snakemake.output.page, settings)

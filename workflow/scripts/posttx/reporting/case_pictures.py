@@ -19,7 +19,7 @@ from matplotlib.transforms import IdentityTransform
 from PIL import Image
 
 from posttx.files import replacing
-from posttx.reporting.case_volumes import CaseVolumes, Tile, tile
+from posttx.reporting.case_volumes import CaseVolumes, Place, Tile, tile, view_mm
 from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.reporting.style import RC
 
@@ -28,6 +28,8 @@ REFERENCE_LINE, PREDICTION_LINE = "solid", (0, (2.2, 1.1))
 WEBP_QUALITY, WEBP_METHOD = 78, 2
 DPI = 88
 WIDTH, GAP = 968, 2
+# 4 to 6 kB a case: a list shows one, a patient's row a few
+THUMB_WIDTH, THUMB_QUALITY = 180, 60
 TITLE, LEGEND, CAPTION = 22, 26, 36
 MONTAGE_COLUMNS, MONTAGE_TILE = 5, 224
 BACKGROUND, PALE = "#000000", "#e6e6e6"
@@ -47,10 +49,11 @@ class _Panel:
 class _Picture:
     """Grey panels, contours and texts laid on one picture by pixels: matplotlib's axes cost most of the time."""
 
-    def __init__(self, height: int) -> None:
-        self._pixels = np.zeros((height, WIDTH, 3), np.uint8)
+    def __init__(self, height: int, width: int = WIDTH) -> None:
+        self.height = height
+        self._pixels = np.zeros((height, width, 3), np.uint8)
         # a half pixel more, since matplotlib rounds down what it computes from inches
-        self._figure = Figure(figsize=((WIDTH + 0.5) / DPI, (height + 0.5) / DPI), facecolor="none", dpi=DPI)
+        self._figure = Figure(figsize=((width + 0.5) / DPI, (height + 0.5) / DPI), facecolor="none", dpi=DPI)
 
     def show(self, panel: _Panel, pixels: np.ndarray, resample: Image.Resampling = Image.Resampling.BILINEAR) -> None:
         """Lay grey or RGB pixels (uint8) on a panel, which they fill."""
@@ -89,15 +92,18 @@ class _Picture:
         return Image.fromarray(buffer[..., :3])
 
 
-def draw_case(volumes: CaseVolumes, colors: Mapping[int, str], names: Mapping[int, str]) -> bytes:
+def draw_case(
+    volumes: CaseVolumes, place: Place, radius_mm: float, colors: Mapping[int, str], names: Mapping[int, str]
+) -> bytes:
     """Return a WebP picture: rows axial, near the lesion, and coronal; columns the modalities and the errors.
 
-    Slices are those with the largest lesion area; ``colors`` and ``names`` go by label. The reference is solid, the
-    prediction dashed; the last column fills what was missed in the class's colour and what was added in a pale tone.
+    Slices go through ``place``, a voxel of the lesion to be shown, whose size is about ``radius_mm``; ``colors`` and
+    ``names`` go by label. The reference is solid, the prediction dashed; the last column fills what was missed in the
+    class's colour and what was added in a pale tone.
     """
     columns = [*volumes.images, "errors"]
-    rows = [("axial", 2, False), ("near", 2, True), ("coronal", 1, False)]
-    cuts = [{name: tile(volumes, name, axis, near=near) for name in volumes.images} for _, axis, near in rows]
+    rows = [("axial", 2, None), ("near", 2, view_mm(radius_mm)), ("coronal", 1, None)]
+    cuts = [{name: tile(volumes, name, axis, place, near) for name in volumes.images} for _, axis, near in rows]
     width = (WIDTH - GAP * (len(columns) - 1)) // len(columns)
     heights = [_height(next(iter(line.values())), width) for line in cuts]
     top = TITLE
@@ -110,9 +116,9 @@ def draw_case(volumes: CaseVolumes, colors: Mapping[int, str], names: Mapping[in
             first = next(iter(line.values()))
             picture.outline(panels[:-1], first, colors)
             _show_errors(picture, panels[-1], first, colors)
-            picture.write(4, top + height - 4, f"{view}, slice {volumes.labels.slices[axis]}", True,
+            picture.write(4, top + height - 4, f"{view}, slice {place[axis]}", True,
                           fontsize=7.5)  # fmt: skip
-            if not near:
+            if near is None:
                 picture.write(4, top + height // 2, "R", True, fontsize=7.5)
             top += height + GAP
         for i, column in enumerate(columns):
@@ -120,6 +126,17 @@ def draw_case(volumes: CaseVolumes, colors: Mapping[int, str], names: Mapping[in
                           fontweight="bold", ha="center")  # fmt: skip
         _legend(picture, top - GAP + LEGEND - 9, colors, names)
         return _webp(picture.drawn())
+
+
+def draw_thumb(volumes: CaseVolumes, place: Place, colors: Mapping[int, str]) -> bytes:
+    """Return a small WebP picture: the axial slice of the first image through a voxel, with both contours."""
+    cut = tile(volumes, next(iter(volumes.images)), 2, place)
+    with matplotlib.rc_context(RC):
+        picture = _Picture(_height(cut, THUMB_WIDTH), THUMB_WIDTH)
+        panel = _Panel(0, 0, THUMB_WIDTH, picture.height)
+        picture.show(panel, _grey(cut.image))
+        picture.outline([panel], cut, colors)
+        return _webp(picture.drawn(), THUMB_QUALITY)
 
 
 def montage(tiles: Sequence[Tile], captions: Mapping[str, str], colors: Mapping[int, str], path: str | Path) -> None:
@@ -195,7 +212,7 @@ def _legend(picture: _Picture, y: float, colors: Mapping[int, str], names: Mappi
         picture.write((0.62 + 0.09 * i) * WIDTH, y, f"■ {names[label]}", color=color, fontsize=9, fontweight="bold")
 
 
-def _webp(picture: Image.Image) -> bytes:
+def _webp(picture: Image.Image, quality: int = WEBP_QUALITY) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, "WEBP", quality=WEBP_QUALITY, method=WEBP_METHOD)
+    picture.save(stream, "WEBP", quality=quality, method=WEBP_METHOD)
     return stream.getvalue()

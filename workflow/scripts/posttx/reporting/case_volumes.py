@@ -1,4 +1,4 @@
-"""What pictures and viewer show of a case: slices through its lesions, averaged images, its labels; all R-A-S."""
+"""What pictures and viewer show of a case: its images and labels, and slices through a lesion; all R-A-S."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from posttx.nifti import Scratch, read_volume
 from posttx.scoring.placement import prediction_on_grid
 from posttx.scoring.segmentation_files import read_segmentation
 
-COARSE_MM = 2.0
 HEAD_MARGIN_MM = 4.0
 SMALLEST_VIEW_MM, VIEW_MARGIN = 70.0, 1.4
+# Indices of a voxel of the scan.
+Place = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -41,30 +42,32 @@ class Labels:
         return np.logical_or.reduce(masks) if masks else np.zeros([side.stop - side.start for side in self.box], bool)
 
     @cached_property
-    def slices(self) -> tuple[int, int, int]:
+    def slices(self) -> Place:
         """Return the index of the slice with the largest lesion area across each axis."""
         first, second, third = (self.box[axis].start + slice_with_most(self.lesion, axis) for axis in range(3))
         return first, second, third
 
-    def plane(self, kind: str, axis: int) -> np.ndarray:
-        """Return the slice of a map with the largest lesion area, as wide as the scan."""
-        result = np.zeros(_without(self.shape, axis), self.maps[kind].dtype)
-        result[_without(self.box, axis)] = _plane(self.maps[kind], self.slices[axis] - self.box[axis].start, axis)
-        return result
+    def plane(self, kind: str, axis: int, index: int) -> np.ndarray:
+        """Return a slice of a map, as wide as the scan."""
+        return _wide_plane(self.maps[kind], self.box, self.shape, axis, index)
 
 
 @dataclass(frozen=True)
 class CaseImage:
-    """One image: the slice to be shown across each axis, and blocks of voxels averaged to about ``COARSE_MM``.
+    """One image: its voxels in the box of what is not 0, as the file has them (nothing at all: an empty box)."""
 
-    ``head`` bounds what is not 0 (None: nothing); ``coarse`` is the whole blocks around it, in ``coarse_box`` counted
-    in blocks.
-    """
+    voxels: np.ndarray
+    box: Box
+    shape: tuple[int, ...]
 
-    planes: tuple[np.ndarray, ...]
-    head: Box | None
-    coarse: np.ndarray
-    coarse_box: Box
+    @property
+    def empty(self) -> bool:
+        """Return whether every voxel of the image is 0."""
+        return not self.voxels.size
+
+    def plane(self, axis: int, index: int) -> np.ndarray:
+        """Return a slice of the image, as wide as the scan."""
+        return _wide_plane(self.voxels, self.box, self.shape, axis, index)
 
 
 @dataclass(frozen=True)
@@ -81,19 +84,71 @@ class CaseVolumes:
         """Return the edges of a voxel in mm."""
         return tuple(voxel_sizes(self.affine).tolist())
 
-    @property
-    def factors(self) -> tuple[int, ...]:
-        """Return how many voxels along each axis make a block."""
-        return block_sizes(self.affine)
-
     @cached_property
     def head(self) -> Box:
         """Return the box of what is not 0 in any image, and of all labels, a little wider within the scan."""
-        boxes = [image.head for image in self.images.values() if image.head]
+        boxes = [image.box for image in self.images.values() if not image.empty]
         if self.labels.lesion.any() or not boxes:
             boxes.append(self.labels.box)
         margins = [math.ceil(HEAD_MARGIN_MM / mm) for mm in self.spacing]
         return widened(hull_of(boxes), margins, self.labels.shape)
+
+    def world(self, place: Sequence[float]) -> list[float]:
+        """Return where voxel indices of the scan lie in the world (mm, R-A-S)."""
+        return [round(float(value), 2) for value in (self.affine @ [*place, 1.0])[:3]]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Images and reference of a case, read once for the predictions of all models; on the case's grid in R-A-S."""
+
+    case: str
+    images: Mapping[str, CaseImage]
+    reference: tuple[np.ndarray, Box | None] | None
+    drawn: Grid | None
+    reading: Reading
+    grid: Grid
+
+    def with_prediction(self, prediction: str | Path | None, scratch: Scratch | None = None) -> CaseVolumes:
+        """Return the case with what a model predicted, or without any prediction.
+
+        Raises a ``PostTxError`` that names the file where the case's reading has no place for it.
+        """
+        maps = {} if self.reference is None else {"ref": self.reference}
+        if prediction is not None:
+            volume = read_segmentation(prediction, scratch or Scratch())
+            whole = whole_labels(volume.data)
+            maps["pred"] = cropped(
+                prediction_on_grid(whole, volume, self.reading, self.drawn, self.grid, self.case)
+            )  # fmt: skip
+        return CaseVolumes(self.case, self.images, labels_of(maps, self.grid.shape), self.grid.affine)
+
+
+def read_scan(
+    case: str,
+    images: Mapping[str, str | Path],
+    reference: str | Path | None,
+    reading: Reading,
+    scratch: Scratch | None = None,
+) -> Scan:
+    """Read a case once and keep what is shown of it, on the case's grid turned to R-A-S.
+
+    Every file is laid there by the audit's ``reading`` of the case, as it is standardised and scored; images that lie
+    between the voxels of that grid are interpolated. One volume at a time is whole, in the memory of ``scratch``.
+    Raises a ``PostTxError`` that names the file where the reading has no place for one.
+    """
+    scratch = scratch or Scratch()
+    shown = turned_grid(reading.grid, "RAS")
+    drawn, known = None, None
+    if reference is not None:
+        volume = read_volume(reference, scratch)
+        drawn = grid_of(volume)
+        known = cropped(reference_on_grid(whole_labels(volume.data), drawn, reading, shown, reference))
+    kept = {}
+    for name, path in images.items():
+        volume = read_volume(path, scratch)
+        kept[name] = kept_image(image_on_grid(volume.data, reading.place(grid_of(volume), path), shown))
+    return Scan(case, kept, known, drawn, reading, shown)
 
 
 def read_case(
@@ -104,25 +159,8 @@ def read_case(
     reading: Reading,
     scratch: Scratch | None = None,
 ) -> CaseVolumes:
-    """Read a case once and keep what is shown of it, on the case's grid turned to R-A-S.
-
-    Every file is laid there by the audit's ``reading`` of the case, as it is standardised and scored; images that lie
-    between the voxels of that grid are interpolated. One volume at a time is whole, in the memory of ``scratch``.
-    Raises a ``PostTxError`` that names the file where the reading has no place for one.
-    """
-    scratch, maps = scratch or Scratch(), {}
-    shown = turned_grid(reading.grid, "RAS")
-    drawn: Grid | None = None
-    if reference is not None:
-        volume = read_volume(reference, scratch)
-        drawn = grid_of(volume)
-        maps["ref"] = cropped(reference_on_grid(whole_labels(volume.data), drawn, reading, shown, reference))
-    if prediction is not None:
-        volume = read_segmentation(prediction, scratch)
-        maps["pred"] = cropped(prediction_on_grid(whole_labels(volume.data), volume, reading, drawn, shown, case))
-    volumes = ((name, read_volume(path, scratch)) for name, path in images.items())
-    arrays = ((name, image_on_grid(v.data, reading.place(grid_of(v), v.path), shown)) for name, v in volumes)
-    return assembled(case, arrays, maps, shown.shape, shown.affine)
+    """Read a case with one prediction, or none; as ``read_scan``."""
+    return read_scan(case, images, reference, reading, scratch).with_prediction(prediction, scratch)
 
 
 def assembled(
@@ -133,11 +171,14 @@ def assembled(
     affine: np.ndarray,
 ) -> CaseVolumes:
     """Return a case from whole images, taken one after another, and ``cropped`` label maps ``ref`` and ``pred``."""
-    # Without labels one voxel in the middle stands for the lesion
+    kept = {name: kept_image(image) for name, image in images}
+    return CaseVolumes(case, kept, labels_of(maps, shape), affine)
+
+
+def labels_of(maps: Mapping[str, tuple[np.ndarray, Box | None]], shape: tuple[int, ...]) -> Labels:
+    """Return ``cropped`` label maps in the one box that holds them all; without labels, a voxel in the middle."""
     box = hull_of(own for _, own in maps.values() if own) or tuple(slice(n // 2, n // 2 + 1) for n in shape)
-    labels = Labels({kind: _placed(part, own, box) for kind, (part, own) in maps.items()}, box, shape)
-    kept = {name: _kept(image, labels.slices, block_sizes(affine)) for name, image in images}
-    return CaseVolumes(case, kept, labels, affine)
+    return Labels({kind: _placed(part, own, box) for kind, (part, own) in maps.items()}, box, shape)
 
 
 def whole_labels(data: np.ndarray) -> np.ndarray:
@@ -154,13 +195,18 @@ def cropped(labels: np.ndarray) -> tuple[np.ndarray, Box | None]:
     return labels[box or (slice(0, 0),) * 3].astype(np.int16), box
 
 
-def _kept(image: np.ndarray, slices: Sequence[int], factors: Sequence[int]) -> CaseImage:
-    head = bounding_box(image != 0)
-    box = head or (slice(0, 0),) * 3
-    blocks = tuple(slice(part.start // n, -(-part.stop // n)) for part, n in zip(box, factors, strict=True))
-    around = tuple(slice(part.start * n, part.stop * n) for part, n in zip(blocks, factors, strict=True))
-    planes = tuple(_plane(image, index, axis).copy() for axis, index in enumerate(slices))
-    return CaseImage(planes, head, averaged(image[around], factors), blocks)
+def kept_image(image: np.ndarray) -> CaseImage:
+    """Return a copy of what of a whole image is not 0."""
+    box = bounding_box(image != 0) or (slice(0, 0),) * 3
+    return CaseImage(image[box].copy(order="K"), box, image.shape)
+
+
+def _wide_plane(part: np.ndarray, box: Box, shape: Sequence[int], axis: int, index: int) -> np.ndarray:
+    """Return a slice of a volume of which ``part`` lies at ``box``, and 0 elsewhere."""
+    result = np.zeros(_without(shape, axis), part.dtype)
+    if box[axis].start <= index < box[axis].stop:
+        result[_without(box, axis)] = _plane(part, index - box[axis].start, axis)
+    return result
 
 
 def _plane(volume: np.ndarray, index: int, axis: int) -> np.ndarray:
@@ -181,9 +227,16 @@ def averaged(image: np.ndarray, factors: Sequence[int]) -> np.ndarray:
     return image
 
 
-def block_sizes(affine: np.ndarray) -> tuple[int, ...]:
-    """Return how many voxels along each axis fit into ``COARSE_MM``, at least one."""
-    return tuple(max(1, int(factor)) for factor in np.floor(COARSE_MM / voxel_sizes(affine) + 1e-3))
+def block_sizes(spacing: Sequence[float], size: Sequence[int], finest: float, most: int) -> tuple[int, ...]:
+    """Return how many voxels along each axis make a block of at most ``finest`` mm, at least one.
+
+    Where ``size`` voxels make more than ``most`` blocks, the finest axes are averaged further.
+    """
+    factors = [max(1, math.floor(finest / mm + 1e-3)) for mm in spacing]
+    while math.prod(-(-n // factor) for n, factor in zip(size, factors, strict=True)) > most:
+        edges = [mm * factor for mm, factor in zip(spacing, factors, strict=True)]
+        factors[edges.index(min(edges))] += 1
+    return tuple(factors)
 
 
 def _placed(part: np.ndarray, own: Box | None, box: Box) -> np.ndarray:
@@ -193,6 +246,11 @@ def _placed(part: np.ndarray, own: Box | None, box: Box) -> np.ndarray:
         places = zip(own, box, strict=True)
         result[tuple(slice(side.start - outer.start, side.stop - outer.start) for side, outer in places)] = part
     return result
+
+
+def placed_in(image: CaseImage, box: Box) -> np.ndarray:
+    """Return the voxels of an image in a box that holds all of it."""
+    return _placed(image.voxels, None if image.empty else image.box, box)
 
 
 def slice_with_most(mask: np.ndarray, axis: int) -> int:
@@ -217,41 +275,38 @@ class Tile:
     aspect: float
 
 
-def tile(volumes: CaseVolumes, modality: str, axis: int = 2, *, near: bool = False) -> Tile:
-    """Cut the slice across ``axis`` with the largest lesion area, in radiological view, cropped to the head.
+def tile(volumes: CaseVolumes, modality: str, axis: int, place: Place, near_mm: float | None = None) -> Tile:
+    """Cut the slice across ``axis`` through a voxel of the scan, in radiological view, cropped to the head.
 
-    ``near`` crops to a square around the lesion in that slice instead, so that its outlines can be judged.
+    ``near_mm`` crops to a square of about that edge around the voxel instead, so that outlines can be judged.
     """
     labels = volumes.labels
-    maps = {kind: labels.plane(kind, axis) for kind in labels.maps}
-    box = _near(maps, volumes, axis) if near else _without(volumes.head, axis)
+    box = _without(volumes.head, axis) if near_mm is None else _around(place, near_mm, volumes, axis)
     across, up = _without(volumes.spacing, axis)
     return Tile(
         volumes.case,
-        upright(volumes.images[modality].planes[axis][box], axis),
-        {kind: upright(plane[box], axis) for kind, plane in maps.items()},
+        upright(volumes.images[modality].plane(axis, place[axis])[box], axis),
+        {kind: upright(labels.plane(kind, axis, place[axis])[box], axis) for kind in labels.maps},
         up / across,
     )
 
 
-def _near(maps: Mapping[str, np.ndarray], volumes: CaseVolumes, axis: int) -> Box:
-    """Return the square around the lesion of one slice, at least ``SMALLEST_VIEW_MM`` wide, moved inside the scan."""
-    lesion = np.logical_or.reduce([plane > 0 for plane in maps.values()]) if maps else np.zeros(1, bool)
-    found = np.nonzero(lesion)
-    tight = (
-        [(int(line.min()), int(line.max()) + 1) for line in found]
-        if len(found[0])
-        else [(part.start, part.stop) for part in _without(volumes.head, axis)]
-    )
-    spacing = _without(volumes.spacing, axis)
-    longest = max((stop - start) * mm for (start, stop), mm in zip(tight, spacing, strict=True))
-    side = max(SMALLEST_VIEW_MM, VIEW_MARGIN * longest)
+def _around(place: Place, edge_mm: float, volumes: CaseVolumes, axis: int) -> Box:
+    """Return the square around a voxel in its slice, moved inside the scan."""
     box = []
-    for (start, stop), mm, size in zip(tight, spacing, _without(volumes.labels.shape, axis), strict=True):
-        width = min(size, round(side / mm))
-        first = min(max(0, (start + stop - width) // 2), size - width)
+    items = zip(
+        _without(place, axis), _without(volumes.spacing, axis), _without(volumes.labels.shape, axis), strict=True
+    )
+    for middle, mm, size in items:
+        width = min(size, round(edge_mm / mm))
+        first = min(max(0, middle - width // 2), size - width)
         box.append(slice(first, first + width))
     return tuple(box)
+
+
+def view_mm(radius_mm: float) -> float:
+    """Return the edge of the square in which a lesion of this radius is shown from near."""
+    return max(SMALLEST_VIEW_MM, VIEW_MARGIN * 2 * radius_mm)
 
 
 def _without(items: Sequence[Any], axis: int) -> tuple[Any, ...]:

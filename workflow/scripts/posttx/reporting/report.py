@@ -115,7 +115,7 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
     pictures = [part["figures"] for part in (data, *methods["models"], *scored, *comparisons)]
     return {
         "title": config["report"]["title"],
-        "run": run_digest(public_digest(config), _scores(results, settings["models"])),
+        "run": run_of(results, settings),
         "texts": texts(assets),
         "style": Markup(joined(assets, STYLES)),
         "script": Markup(script),
@@ -137,6 +137,11 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
         "provenance": provenance,
         "config_text": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
     }
+
+
+def run_of(results: str | Path, settings: Mapping[str, Any]) -> str:
+    """Return what tells the pages of this run from those of others; see ``pages.run_digest``."""
+    return run_digest(public_digest(settings["config"]), _scores(Path(results), settings["models"]))
 
 
 def _scores(results: Path, models: Mapping[str, Sequence[str]]) -> dict[str, pd.DataFrame]:

@@ -14,7 +14,7 @@ import pandas as pd
 from isal import igzip
 
 from posttx.geometry.grids import moved
-from posttx.reporting.case_volumes import CaseImage, CaseVolumes
+from posttx.reporting.case_volumes import CaseImage, CaseVolumes, averaged, block_sizes, placed_in
 
 # Labels of the second kind (false positives; outlines of the prediction) are shifted by this much.
 SECOND = 100
@@ -91,13 +91,11 @@ def _eight_bits(image: np.ndarray) -> np.ndarray:
 
 def _coarse(image: CaseImage, volumes: CaseVolumes) -> tuple[np.ndarray, np.ndarray]:
     """Return the averaged image around the head, and its affine, whose origin is the middle of the first block."""
-    factors = np.array(volumes.factors)
-    first = np.array([part.start for part in volumes.head]) // factors
-    last = -(-np.array([part.stop for part in volumes.head]) // factors)
-    blocks = np.zeros(last - first, np.uint8, order="F")
-    places = zip(image.coarse_box, first.tolist(), strict=True)
-    blocks[tuple(slice(part.start - start, part.stop - start) for part, start in places)] = _eight_bits(image.coarse)
-    affine = moved(volumes.affine, first * factors + (factors - 1) / 2)
+    size = [part.stop - part.start for part in volumes.head]
+    factors = np.array(block_sizes(volumes.spacing, size, 2.0, 10**9))
+    first = np.array([part.start for part in volumes.head])
+    blocks = _eight_bits(averaged(placed_in(image, volumes.head), factors.tolist()))
+    affine = moved(volumes.affine, first + (factors - 1) / 2)
     affine[:3, :3] *= factors
     return blocks, affine
 
