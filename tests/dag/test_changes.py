@@ -133,6 +133,12 @@ CHANGES: dict[str, Change | None] = {
     "models.*.train.learning_rate": training("learning_rate", 0.5),
     "models.*.train.optimizer": training("optimizer", "adamw"),
     "models.*.train.seed": training("seed", 3),
+    "models.*.train.further_seeds": training(
+        "further_seeds",
+        [7],
+        f"copy_plan {GPU} make_seeds compare_models write_report",
+        "standardize_shard write_dataset write_splits plan_experiment preprocess_dataset check_plan",
+    ),
     "models.*.train.checkpoint_minutes": training("checkpoint_minutes", 3, "write_report", f"{GPU} score_shard"),
     "models.*.train.foreground": training("foreground", 0.5),
     "models.*.train.planner": training("planner", "resenc_m", f"plan_experiment {GPU}"),

@@ -38,6 +38,17 @@ def test_the_whole_workflow(cohorts, tmp_path):
     assert "make_phantom_case" not in run.jobs
 
 
+def test_seeds_of_a_model_are_trained_apart_on_data_that_are_preprocessed_once(cohorts, tmp_path):
+    models = {"nnunet": {"train": {"device": "cpu", "epochs": 1, "further_seeds": [7]}}}
+    run = snakemake(tmp_path, "-n", config=config(cohorts, models=models))
+    assert run.returncode == 0, run.text
+    assert run.jobs["train_fold"] == run.jobs["validate_fold"] == 10
+    assert run.jobs["preprocess_dataset"] == run.jobs["write_splits"] == run.jobs["check_plan"] == 1
+    assert run.jobs["plan_experiment"] == run.jobs["copy_plan"] == 1
+    assert run.jobs["gather_metrics"] == 4
+    assert run.jobs["make_seeds"] == 2
+
+
 @pytest.mark.parametrize(
     ("target", "last", "absent"),
     [

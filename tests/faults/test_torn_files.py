@@ -75,7 +75,7 @@ def test_a_torn_table_of_an_earlier_run_is_not_said_to_be_made_anew(results: Pat
     now = results / f"metrics/{COHORT_NAME}/{MODEL}.parquet"
     with pytest.raises(PostTxError, match=r"statistics\.previous.* torn .* where that run was made") as caught:
         write_comparisons(
-            [now], [previous], tmp_path / "comparison", SCHEME.scoring(), {}, {}, tmp_path / "ranks", 50, 1
+            [now], [previous], tmp_path / "comparison", SCHEME.scoring(), {}, {}, tmp_path / "ranks", 50, 1, {}
         )
     assert "Delete" not in str(caught.value)
     assert not (tmp_path / "comparison").exists()

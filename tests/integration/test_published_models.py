@@ -28,7 +28,7 @@ def compared(tmp_path_factory):
         metrics.append(outputs["metrics"])
     primary = {"measure": "dice", "convention": "absent-is-one", "region": "mean"}
     write_comparisons(
-        metrics, [], folder / "comparisons", scheme.scoring(), primary, {"dice": 0.02}, folder / "ranks", 500, 1
+        metrics, [], folder / "comparisons", scheme.scoring(), primary, {"dice": 0.02}, folder / "ranks", 500, 1, {}
     )
     return {kind: pd.read_parquet(folder / kind / "additional.parquet") for kind in ("comparisons", "ranks")}
 

@@ -19,6 +19,7 @@ from posttx.cases import MODALITIES
 from posttx.conventions import convention_of
 from posttx.files import write_json, write_parquet
 from posttx.labels import load_scheme
+from posttx.networks import trainings
 from posttx.networks.splits import splits_of
 from posttx.reporting import figures
 from posttx.reporting.drawing import draw_figures
@@ -178,19 +179,23 @@ def configured(**changes: Any) -> dict[str, Any]:
     config = configuration.complete(given, defaults)
     schema = yaml.safe_load((ROOT / "config/schema/config.schema.yaml").read_text(encoding="utf-8"))
     configuration.fill_defaults(config, schema)
+    trainings.expand_seeds(config)
     return config
 
 
 def settings_of(config: dict[str, Any], with_images: dict[str, bool], trained: bool = True) -> dict[str, Any]:
     """Return what the rule ``write_report`` passes to the report."""
     folder = "nnunet/models/Dataset501_BraTSPostTx/trainer__nnUNetPlans__3d_fullres"
-    model = {"folder": folder, "plans": "nnunet/plans.json", "train": config["models"].get("nnunet", {}).get("train")}
+    models = trainings.trained_models(config) if trained else {}
     return {
         "config": config,
         "scheme": SCHEME.description,
         "cohorts": with_images,
         "models": {cohort: configuration.models_on(config, cohort) for cohort in config["cohorts"]},
-        "trained": {"nnunet": model} if trained else {},
+        "seeds": trainings.repeated_models(config),
+        "trained": {
+            name: {"folder": folder, "plans": "nnunet/plans.json", "train": train} for name, train in models.items()
+        },
         "regions": described_regions(SCHEME),
     }
 

@@ -259,7 +259,7 @@ def test_the_script_names_cohorts_and_models_by_their_files(tmp_path):
         for name in ("old", "new"):
             paths.append(tmp_path / cohort / f"{name}.parquet")
             by_counts(COUNTS, name).to_parquet(paths[-1])
-    write_comparisons(paths, [], tmp_path / "c", REGIONS, PRIMARY_KEYS, {"dice": 0.02}, tmp_path / "ranks", 50, 1)
+    write_comparisons(paths, [], tmp_path / "c", REGIONS, PRIMARY_KEYS, {"dice": 0.02}, tmp_path / "ranks", 50, 1, {})
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [
         "one.csv",
         "one.parquet",
@@ -281,7 +281,7 @@ def test_an_earlier_run_is_a_baseline_only(tmp_path):
     now = tmp_path / "cohort/one.parquet"
     by_counts(better(COUNTS), "one").to_parquet(now)
     earlier = sorted((tmp_path / "before/cohort").iterdir())
-    write_comparisons([now], earlier, tmp_path / "c", REGIONS, PRIMARY_KEYS, {}, tmp_path / "ranks", 50, 1)
+    write_comparisons([now], earlier, tmp_path / "c", REGIONS, PRIMARY_KEYS, {}, tmp_path / "ranks", 50, 1, {})
     table = pd.read_parquet(tmp_path / "c/cohort.parquet")
     pairs = table[["baseline", "model"]].drop_duplicates().to_numpy().tolist()
     assert pairs == [["one (previous)", "one"], ["two (previous)", "one"]]

@@ -10,13 +10,14 @@ from posttx import configuration
 from posttx.auditing.findings import codes_markdown
 from posttx.cases import Case
 from posttx.errors import PostTxError
+from posttx.networks import trainings
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "config/schema/config.schema.yaml").read_text())
 DEFAULTS = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 DEMO = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
 TRAIN = {"configuration": "3d_fullres", "folds": 5, "trainer": "PostTxTrainer", "epochs": 1000, "device": "cuda",
-         "planner": "plain", "plan": {}}  # fmt: skip
+         "planner": "plain", "plan": {}, "seed": 12345, "further_seeds": []}  # fmt: skip
 
 
 def keys_of(schema, path=""):
@@ -165,6 +166,22 @@ def test_a_valid_config_passes():
         (lambda c: c["cohorts"]["a"].update(sheet="s"), "give one of path, sheet"),
         (lambda c: c["cohorts"]["b"].pop("path"), "give one of path, sheet, phantom"),
         (lambda c: c["models"].update(n={"train": dict(TRAIN)}), "are the same training"),
+        (
+            lambda c: c["models"].update(n={"train": {**TRAIN, "seed": 7}}),
+            "give the seed of n to models.m.train.further_seeds instead",
+        ),
+        (lambda c: c["models"]["m"]["train"].update(further_seeds=[5, 12345]), "12345 is the model's own seed"),
+        (
+            lambda c: (
+                c["models"]["m"]["train"].update(further_seeds=[5]),
+                c["models"].update(M_seed5={"predictions": {"b": "p"}}),
+            ),
+            "there is a model m_seed5 already",
+        ),
+        (
+            lambda c: c["models"].update({"m" * 60: {"train": {**TRAIN, "planner": "resenc_m", "further_seeds": [5]}}}),
+            "would have over 64 characters",
+        ),
         (lambda c: c["models"]["m"]["train"].update(trainer="nnUNetTrainerNoMirroring"), "that nothing verifies"),
         (lambda c: c["models"].update(n={"predictions": {"zz": "p"}}), "there is no cohort 'zz'"),
         (lambda c: c["standardize"].update(clip_percentiles=[50, 50]), "clip_percentiles"),
@@ -215,14 +232,33 @@ def test_models_on_a_cohort():
     assert configuration.models_on(config, "c") == ["q"]
 
 
+def test_further_seeds_become_models_after_all_others_and_a_single_seed_stays_as_it_is():
+    config = valid()
+    config["models"] = {"m": {"train": {**TRAIN, "further_seeds": [7, 8]}}, "p": {"predictions": {"b": "x"}}}
+    configuration.cross_check(config)
+    trainings.expand_seeds(config)
+    assert list(config["models"]) == ["m", "p", "m_seed7", "m_seed8"]
+    assert trainings.repeated_models(config) == {"m": ["m_seed7", "m_seed8"]}
+    repeat = config["models"]["m_seed7"]["train"]
+    assert repeat == {**TRAIN, "seed": 7, "further_seeds": [], "repeats": "m"}
+    folders = {trainings.model_folder(train) for train in trainings.trained_models(config).values()}
+    assert len(folders) == 3
+    single = valid()
+    trainings.expand_seeds(single)
+    assert single == valid()
+
+
 def test_names_of_nnunet_folders():
     assert configuration.dataset_folder({"dataset": {"id": 7, "name": "X"}}) == "Dataset007_X"
-    assert configuration.model_folder(TRAIN) == "PostTxTrainer__nnUNetPlans__3d_fullres"
-    assert configuration.model_folder({**TRAIN, "trainer": "nnUNetTrainer"}) == configuration.model_folder(TRAIN)
-    assert configuration.model_folder({**TRAIN, "trainer": "MyPostTxTrainer"}).startswith("MyPostTxTrainer__")
-    changed = configuration.plans_name({**TRAIN, "plan": {"batch_size": 4}})
+    assert trainings.model_folder(TRAIN) == "PostTxTrainer__nnUNetPlans__3d_fullres"
+    assert trainings.model_folder({**TRAIN, "trainer": "nnUNetTrainer"}) == trainings.model_folder(TRAIN)
+    assert trainings.model_folder({**TRAIN, "trainer": "MyPostTxTrainer"}).startswith("MyPostTxTrainer__")
+    repeat = {**TRAIN, "seed": 7, "repeats": "m"}
+    assert trainings.model_folder(repeat) == "PostTxTrainer__nnUNetPlans_seed7__3d_fullres"
+    assert trainings.data_plans_name(repeat) == "nnUNetPlans"
+    changed = trainings.plans_name({**TRAIN, "plan": {"batch_size": 4}})
     assert re.fullmatch(r"nnUNetPlans_[0-9a-f]{8}", changed)
-    assert changed != configuration.plans_name({**TRAIN, "plan": {"batch_size": 5}})
+    assert changed != trainings.plans_name({**TRAIN, "plan": {"batch_size": 5}})
 
 
 def test_a_case_to_be_pictured_must_exist():

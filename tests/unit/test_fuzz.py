@@ -32,6 +32,7 @@ from posttx.errors import CasesFailedError, PostTxError, one_line
 from posttx.exclusions import rating_notes, read_ratings, without_excluded
 from posttx.geometry.reading import reading_of
 from posttx.labels import LabelScheme, load_scheme
+from posttx.networks import trainings
 from posttx.nifti import read_volume, write_volume
 from posttx.parallel import UNEXPECTED
 from posttx.path_names import check_path_names
@@ -370,7 +371,7 @@ def test_any_configuration_is_accepted_or_refused(work, change):
     config = kept(configured, change(GIVEN), work)
     if config is not None:
         names = [configuration.dataset_folder(config), *config["cohorts"], *config["models"], config["labels"]]
-        names += [configuration.model_folder(train) for train in configuration.trained_models(config).values()]
+        names += [trainings.model_folder(train) for train in trainings.trained_models(config).values()]
         assert all(name.isascii() and name.isprintable() and "/" not in name and ".." not in name for name in names)
 
 

@@ -16,11 +16,11 @@ from test_predictor import checkpoints, model  # noqa: F401  (a fixture)
 from test_score_shard import CASES, Cohort
 from test_standardize import Shard
 
-from posttx.configuration import trainer_class
 from posttx.files import read_json
 from posttx.geometry.grids import grid_of
 from posttx.networks.predictor import load_ensemble
 from posttx.networks.training import OPTIMIZERS, POLYNOMIAL, WEIGHT_DECAY
+from posttx.networks.trainings import trainer_class
 from posttx.nifti import read_volume
 from posttx.provenance import PACKAGES, provenance
 from posttx.reporting import methods

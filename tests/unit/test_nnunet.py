@@ -10,10 +10,10 @@ from published_plan import CHANNELS, LABELS, measured_cohort, plans
 
 from check_plan import check_plan
 from plan_experiment import plan_experiment
-from posttx.configuration import PLANNERS
 from posttx.errors import PostTxError
 from posttx.files import read_json, write_json
 from posttx.networks.nnunet import compare_plan, customize_plan, dataset_json, preprocessed_digest, training_stamp
+from posttx.networks.trainings import PLANNERS
 from preprocess_dataset import mark
 from write_dataset import write_dataset
 

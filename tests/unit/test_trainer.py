@@ -18,10 +18,11 @@ import pytest
 import tiny_nnunet as tiny
 import torch
 
+from copy_plan import copy_plan
 from posttx.errors import PostTxError
-from posttx.files import read_json
+from posttx.files import digest_of, read_json
 from posttx.networks import loaders
-from posttx.networks.checkpoints import FINAL, LATEST, check_checkpoint, read_checkpoint
+from posttx.networks.checkpoints import FINAL, LATEST, STAMP, check_checkpoint, read_checkpoint
 from posttx.networks.loaders import NoBatchError
 from posttx.networks.nnunet import image_name
 from posttx.networks.predictor import load_ensemble
@@ -92,6 +93,24 @@ def test_one_go(uninterrupted: Path) -> None:
     assert rows[0]["lr"] > rows[-1]["lr"]
     assert rows[-1]["eta_seconds"] == 0
     assert not (uninterrupted / "validation").exists()
+
+
+def test_a_further_seed_trains_beside_the_first_on_the_same_data(root: Path, uninterrupted: Path) -> None:
+    """The plan is a copy under another name; the data and their marker are those that the first seed was trained on."""
+    (root / "preprocessed").unlink()
+    (root / "preprocessed" / tiny.DATASET).mkdir(parents=True)
+    for path in (uninterrupted.parents[3] / "preprocessed" / tiny.DATASET).iterdir():
+        (root / "preprocessed" / tiny.DATASET / path.name).symlink_to(path)
+    plans = root / "preprocessed" / tiny.DATASET / f"{tiny.PLANS}.json"
+    copy_plan(plans, plans.with_name(f"{tiny.PLANS}_seed7.json"))
+    command = [part.replace(tiny.PLANS, f"{tiny.PLANS}_seed7") for part in tiny.training_command()]
+    subprocess.run(command, env=tiny.environment(root, STAGE="train", SEED=7), check=True, capture_output=True)
+    folder = uninterrupted.parent.name.replace(tiny.PLANS, f"{tiny.PLANS}_seed7")
+    fold = root / "results" / tiny.DATASET / folder / "fold_0"
+    assert not same_weights(fold / FINAL, uninterrupted / FINAL)
+    ours, theirs = read_json(fold / STAMP), read_json(uninterrupted / STAMP)
+    assert {name for name in ours if ours[name] != theirs[name]} == {"plans", "settings"}
+    assert ours["data"] != digest_of({})
 
 
 def test_sigkill_at_random_moments_ends_with_the_same_weights(root: Path, uninterrupted: Path) -> None:

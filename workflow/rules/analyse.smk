@@ -70,6 +70,35 @@ rule make_subgroups:
         "../scripts/make_subgroups.py"
 
 
+rule make_seeds:
+    """Make the table of the spread over seeds of a model that is trained with several, on one cohort."""
+    input:
+        metrics=metrics_of_seeds,
+    output:
+        parquet="<results>/tables/{cohort}/{model}/seeds.parquet",
+        csv="<results>/tables/{cohort}/{model}/seeds.csv",
+    log:
+        "<logs>/make_seeds/{cohort}/{model}.log",
+    benchmark:
+        "<benchmarks>/make_seeds/{cohort}/{model}.tsv"
+    wildcard_constraints:
+        model=one_of(REPEATED),
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2_000,
+        runtime="30m",
+    params:
+        regions=SCHEME.scoring(),
+        convention=lookup("report/convention", within=config),
+        code=code_of("make_seeds.py"),
+    message:
+        "Making the spread over seeds of {wildcards.model} on {wildcards.cohort}."
+    script:
+        "../scripts/make_seeds.py"
+
+
 rule compare_models:
     """Compare the models of all cohorts by pairs of cases, with intervals and tests by patient and one adjustment for all."""
     input:
@@ -98,6 +127,7 @@ rule compare_models:
         primary=lookup("statistics/primary", within=config),
         margins=lookup("statistics/margins", within=config),
         seed=lookup("statistics/seed", within=config),
+        seeds=REPEATED,
         code=code_of("compare_models.py"),
     message:
         "Comparing the models."

@@ -33,6 +33,7 @@ from posttx.labels import load_scheme
 from posttx.layout import check_layout, stamp_layout
 from posttx.logs import told
 from posttx.memory import collect_rarely
+from posttx.networks import trainings
 from posttx.permissions import close, close_fresh, restrict, too_open
 from posttx.path_names import check_path_names
 from posttx.planning import mend_planning
@@ -60,6 +61,7 @@ def configured():
         # jobs parse the workflow too, on a cluster as well: all that a run writes is restricted
         restrict(config["permissions"])
         configuration.cross_check(config)
+        trainings.expand_seeds(config)
         check_paths(config, schema, sources)
         check_previous(config, "results")
         scheme = load_scheme(configuration.label_scheme_path(workflow.basedir, config))
@@ -86,7 +88,9 @@ def configured():
 
 SCHEME, CASES, PEOPLE, NOTES = configured()
 DATASET = configuration.dataset_folder(config)
-TRAINED = configuration.trained_models(config)
+TRAINED = trainings.trained_models(config)
+# Model -> those that differ from it by the seed of their training alone.
+REPEATED = trainings.repeated_models(config)
 IMAGE_COHORTS = [cohort for cohort, cases in CASES.items() if cases]
 TRAIN_COHORT = next((name for name, cohort in config["cohorts"].items() if cohort["use"] == "train"), None)
 
@@ -154,6 +158,6 @@ wildcard_constraints:
     batch=r"\d{3}",
     fold=r"\d+",
     case=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
-    plans=one_of(map(configuration.plans_name, TRAINED.values())),
-    trainer=one_of(map(configuration.trainer_class, TRAINED.values())),
+    plans=one_of(map(trainings.plans_name, TRAINED.values())),
+    trainer=one_of(map(trainings.trainer_class, TRAINED.values())),
     configuration=r"[A-Za-z0-9_]+",

@@ -144,6 +144,12 @@ def metrics_of_cohorts(wildcards):
     return [f"<results>/metrics/{cohort}/{wildcards.model}.parquet" for cohort in scored]
 
 
+def metrics_of_seeds(wildcards):
+    """Return the metrics of a model and of those that differ from it by the seed of their training alone."""
+    models = [wildcards.model, *REPEATED[wildcards.model]]
+    return [f"<results>/metrics/{wildcards.cohort}/{model}.parquet" for model in models]
+
+
 def all_metrics():
     """Return the gathered scores of all models on all cohorts."""
     return [f"<results>/metrics/{cohort}/{model}.parquet" for cohort in CASES for model in models_of(cohort)]

@@ -3,7 +3,10 @@
 import json
 
 FOLDS = next((settings["folds"] for settings in TRAINED.values()), 0)
-PLANS = {configuration.plans_name(settings): settings for settings in TRAINED.values()}
+PLANS = {trainings.plans_name(settings): settings for settings in TRAINED.values()}
+# What is planned and preprocessed; the plans of further seeds are copies.
+DATA_PLANS = list(dict.fromkeys(map(trainings.data_plans_name, TRAINED.values())))
+COPIED_PLANS = [plans for plans in PLANS if plans not in DATA_PLANS]
 PREDICTED_COHORTS = [cohort for cohort in IMAGE_COHORTS if cohort != TRAIN_COHORT]
 
 
@@ -15,12 +18,12 @@ pathvars:
 
 def plans_name(model):
     """Return nnU-Net's plans identifier of a model trained here."""
-    return configuration.plans_name(TRAINED[model])
+    return trainings.plans_name(TRAINED[model])
 
 
 def model_folder(model):
     """Return nnU-Net's folder of a model trained here."""
-    return configuration.model_folder(TRAINED[model])
+    return trainings.model_folder(TRAINED[model])
 
 
 def trained_as(wildcards):
@@ -28,7 +31,7 @@ def trained_as(wildcards):
     if hasattr(wildcards, "model"):
         return TRAINED[wildcards.model]
     folder = f"{wildcards.trainer}__{wildcards.plans}__{wildcards.configuration}"
-    return next(settings for settings in TRAINED.values() if configuration.model_folder(settings) == folder)
+    return next(settings for settings in TRAINED.values() if trainings.model_folder(settings) == folder)
 
 
 def train_setting(key):
@@ -67,12 +70,22 @@ def uncertainty_folder(wildcards):
 
 def planner_of(wildcards):
     """Return the class name of the planner behind a plans identifier."""
-    return configuration.PLANNERS[PLANS[wildcards.plans]["planner"]][0]
+    return trainings.PLANNERS[PLANS[wildcards.plans]["planner"]][0]
 
 
 def overrides_of(wildcards):
     """Return what the config changes in the plan behind a plans identifier, as JSON."""
-    return json.dumps(configuration.plan_overrides(PLANS[wildcards.plans]), sort_keys=True)
+    return json.dumps(trainings.plan_overrides(PLANS[wildcards.plans]), sort_keys=True)
+
+
+def plan_of_first_seed(wildcards):
+    """Return the plan that a plans identifier of a further seed is a copy of."""
+    return f"<preprocessed>/{trainings.data_plans_name(PLANS[wildcards.plans])}.json"
+
+
+def preprocessed_marker(wildcards):
+    """Return the marker of the preprocessed data that a plans identifier trains on; seeds of one model share them."""
+    return f"<preprocessed>/markers/{trainings.data_plans_name(PLANS[wildcards.plans])}_{wildcards.configuration}.json"
 
 
 def train_transforms(wildcards):
@@ -104,8 +117,8 @@ def all_checkpoints():
 
 
 def all_plan_checks():
-    """Return the comparisons of all plans with the published one."""
-    return [f"<results>/tables/plans/{plans}.parquet" for plans in PLANS]
+    """Return the comparisons of all plans with the published one; seeds of one model have one plan."""
+    return [f"<results>/tables/plans/{plans}.parquet" for plans in DATA_PLANS]
 
 
 def all_predictions():

@@ -141,6 +141,7 @@ def report_inputs(wildcards):
     for model in TRAINED:
         paths += figure_paths(figures.TRAINING, model=model)
         paths.append(f"<results>/nnunet/preprocessed/{DATASET}/{plans_name(model)}.json")
+    paths += [f"<results>/tables/{cohort}/{model}/seeds.parquet" for cohort, model in scored if model in REPEATED]
     for cohort in COMPARED_COHORTS:
         paths += [f"<results>/{kind}/{cohort}.parquet" for kind in ("comparisons", "ranks")]
         paths += figure_paths(figures.COMPARISON, cohort=cohort)
@@ -167,6 +168,7 @@ def report_settings():
         "scheme": SCHEME.description,
         "cohorts": {cohort: cohort in IMAGE_COHORTS for cohort in CASES},
         "models": {cohort: models_of(cohort) for cohort in CASES},
+        "seeds": REPEATED,
         "trained": {
             model: {
                 "folder": f"{folder}/{model_folder(model)}",

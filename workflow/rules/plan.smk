@@ -12,6 +12,8 @@ rule plan_experiment:
         "<logs>/plan_experiment/{plans}.log",
     benchmark:
         "<benchmarks>/plan_experiment/{plans}.tsv"
+    wildcard_constraints:
+        plans=one_of(DATA_PLANS),
     conda:
         "../../envs/nnunet.yaml"
     resources:
@@ -34,6 +36,29 @@ rule plan_experiment:
         exec python "$POSTTX_WORKFLOW/scripts/plan_experiment.py" {params.dataset} {params.planner} {output.plans:q} \
             {params.configuration} {params.overrides:q}
         """
+
+
+rule copy_plan:
+    """Copy the plan of a model under a name of a further seed; both are trained on the same preprocessed data."""
+    input:
+        plans=plan_of_first_seed,
+    output:
+        plans="<preprocessed>/{plans}.json",
+    log:
+        "<logs>/copy_plan/{plans}.log",
+    benchmark:
+        "<benchmarks>/copy_plan/{plans}.tsv"
+    wildcard_constraints:
+        plans=one_of(COPIED_PLANS),
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=1_000,
+        runtime=10,
+    message:
+        "Copying the plan for {wildcards.plans}."
+    script:
+        "../scripts/copy_plan.py"
 
 
 rule check_plan:

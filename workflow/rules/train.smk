@@ -7,7 +7,7 @@ rule train_fold:
         plans="<preprocessed>/{plans}.json",
         splits="<preprocessed>/splits_final.json",
         fingerprint="<preprocessed>/dataset_fingerprint.json",
-        marker="<preprocessed>/markers/{plans}_{configuration}.json",
+        marker=preprocessed_marker,
     output:
         checkpoint=ensure(
             "<trained>/{trainer}__{plans}__{configuration}/fold_{fold}/checkpoint_final.pth",

@@ -31,12 +31,13 @@ def write_comparisons(
     ranks: str | Path,
     resamples: int,
     seed: int,
+    seeds: Mapping[str, Sequence[str]],
 ) -> None:
     """Write ``<cohort>.parquet`` and ``.csv`` of every cohort: pairs of its models to ``folder``, ranks to ``ranks``.
 
     Metrics files are called ``<cohort>/<model>.parquet``; ``previous`` are those of an earlier run, whose models are
-    called ``<model> (previous)`` and taken as baselines only. All cohorts are one job, because the p-values of all
-    pairs of all cohorts are adjusted together.
+    called ``<model> (previous)`` and taken as baselines only; ``seeds``: model -> those that differ by their seed. All
+    cohorts are one job, because the p-values of all pairs of all cohorts are adjusted together.
     """
     cohorts: dict[str, dict[str, pd.DataFrame]] = {}
     for paths, suffix, read in ((previous, " (previous)", _earlier), (metrics, "", _metrics)):
@@ -44,7 +45,7 @@ def write_comparisons(
             cohorts.setdefault(Path(path).parent.name, {})[f"{Path(path).stem}{suffix}"] = read(path)
     earlier = [f"{Path(path).stem} (previous)" for path in previous]
     endpoints = Endpoints(primary["measure"], primary["convention"], primary["region"], dict(margins))
-    compared = compare_models(cohorts, regions, endpoints, seed, baselines_only=earlier)
+    compared = compare_models(cohorts, regions, endpoints, seed, earlier, seeds)
     for cohort, comparison in compared.items():
         logger.info("%s: %d models, %d rows", cohort, len(cohorts[cohort]), len(comparison))
         now = {model: table for model, table in cohorts[cohort].items() if model not in earlier}

@@ -15,8 +15,9 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 
 from posttx.cases import Case
 from posttx.errors import PostTxError
-from posttx.files import digest_of, is_file
+from posttx.files import is_file
 from posttx.measures import is_measure, measure_of
+from posttx.networks.trainings import is_resumable, model_folder, seed_problems, trained_models
 
 REPLACED_AS_A_WHOLE = ("cohorts", "models")
 # In report.cases: picture every case.
@@ -24,11 +25,6 @@ EVERY_CASE = "all"
 # Endings of what is written beside a folder of a cohort's or model's name.
 FILE_ENDINGS = (".parquet", ".csv", ".tsv", ".json", ".svg", ".png", ".webp", ".html", ".js", ".log", ".zip")
 COHORT_SOURCES = ("path", "sheet", "phantom")
-PLANNERS = {
-    "plain": ("ExperimentPlanner", "nnUNetPlans"),
-    "resenc_m": ("nnUNetPlannerResEncM", "nnUNetResEncUNetMPlans"),
-    "resenc_l": ("nnUNetPlannerResEncL", "nnUNetResEncUNetLPlans"),
-}
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -222,8 +218,12 @@ def _model_problems(config: Mapping[str, Any]) -> list[str]:
     for name, settings in trained.items():
         folder = model_folder(settings)
         if folder in folders:
-            problems.append(f"models {folders[folder]} and {name} are the same training ({folder})")
+            problems.append(
+                f"models {folders[folder]} and {name} are the same training ({folder}); where they differ by their "
+                f"seed alone, give the seed of {name} to models.{folders[folder]}.train.further_seeds instead"
+            )
         folders[folder] = name
+        problems += seed_problems(name, settings, models)
         if not is_resumable(settings["trainer"]):
             problems.append(
                 f"models.{name}.train.trainer: {settings['trainer']} writes checkpoints that nothing verifies; "
@@ -309,41 +309,6 @@ def environment(base: str | Path) -> dict[str, str]:
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {"PATH": path, "POSTTX_WORKFLOW": str(Path(base) / "workflow")}
-
-
-def trained_models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return model name -> its ``train`` settings, for the models that are trained here."""
-    return {name: model["train"] for name, model in config["models"].items() if "train" in model}
-
-
-def plans_name(train: Mapping[str, Any]) -> str:
-    """Return nnU-Net's plans identifier: the planner's own name, with a digest of the overrides where there are any."""
-    name = PLANNERS[train["planner"]][1]
-    overrides = plan_overrides(train)
-    return f"{name}_{digest_of(overrides)[:8]}" if overrides else name
-
-
-def plan_overrides(train: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the config changes in nnU-Net's plan (``train.plan``), without the keys left empty."""
-    return {key: value for key, value in train["plan"].items() if value is not None}
-
-
-def trainer_class(train: Mapping[str, Any]) -> str:
-    """Return the class that trains: ``nnUNetTrainer`` is run by its subclass ``PostTxTrainer``, which trains alike.
-
-    nnU-Net's own always trains 1,000 epochs, validates inside training and loses up to 50 epochs to a kill.
-    """
-    return "PostTxTrainer" if train["trainer"] == "nnUNetTrainer" else train["trainer"]
-
-
-def is_resumable(trainer: str) -> bool:
-    """Say whether a trainer's checkpoints are stamped and digested: nnU-Net's default, or one of the PostTx family."""
-    return trainer == "nnUNetTrainer" or "PostTx" in trainer
-
-
-def model_folder(train: Mapping[str, Any]) -> str:
-    """Return nnU-Net's folder of a trained model, ``<trainer>__<plans>__<configuration>``."""
-    return f"{trainer_class(train)}__{plans_name(train)}__{train['configuration']}"
 
 
 def dataset_folder(config: Mapping[str, Any]) -> str:

@@ -56,17 +56,24 @@ class Primary:
 
 
 def baseline_of(comparison: pd.DataFrame | None, model: str) -> str | None:
-    """Return what a model is set against: itself in an earlier run, else the first named before it."""
-    if comparison is None or comparison.empty:
+    """Return what a model is set against: itself in an earlier run, else the first named before it; no other seed."""
+    if comparison is None:
         return None
+    comparison = _by_method(comparison)
     found = list(dict.fromkeys(comparison.loc[comparison["model"] == model, "baseline"]))
     return next((name for name in found if name == f"{model} (previous)"), found[0] if found else None)
 
 
 def in_order(models: Sequence[str], comparison: pd.DataFrame | None) -> list[str]:
     """Return the models of a cohort, the one asked about first: that of the first pair; then as configured."""
-    pairs = [] if comparison is None else [model for model in dict.fromkeys(comparison["model"]) if model in models]
+    compared = [] if comparison is None else dict.fromkeys(_by_method(comparison)["model"])
+    pairs = [model for model in compared if model in models]
     return sorted(models, key=lambda model: (model not in pairs[:1], models.index(model)))
+
+
+def _by_method(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of models that differ by more than the seed of their training."""
+    return comparison[comparison["verdict"] != Outcome.SEED_ALONE]
 
 
 def class_results(per_region: pd.DataFrame, pair: pd.DataFrame | None) -> list[ClassResult]:

@@ -42,6 +42,7 @@ VERDICTS: Mapping[Outcome, str] = {
     Outcome.TOO_FEW_PATIENTS: f"fewer than {FEWEST_FOR_P} patients are scored by both models",
     Outcome.DIFFERENT_CASES: "which cases count depends on the predictions: missing a hard case would look like a gain",
     Outcome.NOT_EXAMINED: "no interval can be given",
+    Outcome.SEED_ALONE: "the two differ by the seed of their training alone: their difference is one of chance",
 }
 PRIMARY, SECONDARY, DESCRIPTIVE = "primary", "secondary", "descriptive"
 # Differences smaller than this are a tie: far below what a voxel changes, above rounding.
@@ -90,20 +91,21 @@ def compare_models(
     endpoints: Endpoints = Endpoints(),
     seed: int = SEED,
     baselines_only: Sequence[str] = (),
+    seeds: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Compare every two models of each cohort on the cases that both have; return cohort -> one row per pair and value.
 
     ``cohorts`` maps cohort -> model -> its metrics table; of a pair the earlier named is the baseline. ``difference``
     is model minus baseline, the mean over the cases of both, as are the values of each with their intervals;
     ``n_baseline`` and ``n_model`` count the cases each has, ``n_unpaired`` those that only one has: they are left out,
-    and named in the log. The row ``mean`` is over the
-    labels of each case. ``p_holm`` is adjusted over the primary endpoints of all pairs and cohorts, or over all other
-    rows of all pairs and cohorts and for being a second chance (``SECOND_CHANCE``); rows whose cases depend on the
-    predictions are ``descriptive`` and have none. ``detectable`` is the smallest difference that so many patients would
-    have shown with a power of 80 %. ``wins`` counts cases where the model is better, ``missed_change`` and
-    ``hallucinated_change`` how many more regions it misses or invents. A reference that differs between the models is
-    an error. Models of ``baselines_only`` (an earlier run's) are not compared with each other. Fewer than two models:
-    no rows.
+    and named in the log. The row ``mean`` is over the labels of each case. ``p_holm`` is adjusted over the primary
+    endpoints of all pairs and cohorts, or over all other rows of all pairs and cohorts and for being a second chance
+    (``SECOND_CHANCE``); rows whose cases depend on the predictions are ``descriptive`` and have none. ``detectable`` is
+    the smallest difference that so many patients would have shown with a power of 80 %. ``wins`` counts cases where the
+    model is better, ``missed_change`` and ``hallucinated_change`` how many more regions it misses or invents. A
+    reference that differs between the models is an error. Models of ``baselines_only`` (an earlier run's) are not
+    compared with each other. ``seeds`` maps a model to those that differ from it by the seed of their training alone:
+    such a pair is shown, but neither tested nor judged. Fewer than two models: no rows.
     """
     parts = []
     for cohort, metrics in cohorts.items():
@@ -114,15 +116,27 @@ def compare_models(
             if not {baseline, model} <= set(baselines_only)
         ]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*COLUMNS, "cohort"])
+    alone = _seed_alone(table, seeds or {})
+    table.loc[alone, "p_value"] = np.nan
     for endpoint, factor in ((PRIMARY, 1), (SECONDARY, SECOND_CHANCE)):
         family = (table["endpoint"] == endpoint).to_numpy(bool)
         table.loc[family, "p_holm"] = adjusted(table.loc[family, "p_value"].to_numpy(np.float64), factor)
-    table["verdict"] = [str(verdict_of(row)) for row in records(table)]
+    judged = (verdict_of(row) for row in records(table))
+    table["verdict"] = [
+        str(Outcome.SEED_ALONE if same else outcome) for same, outcome in zip(alone, judged, strict=True)
+    ]
     kinds = dict.fromkeys(COLUMNS, "float64") | dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_TEXTS, "str")
     return {
         cohort: table.loc[table["cohort"] == cohort, list(COLUMNS)].astype(kinds).reset_index(drop=True)
         for cohort in cohorts
     }
+
+
+def _seed_alone(table: pd.DataFrame, seeds: Mapping[str, Sequence[str]]) -> npt.NDArray[np.bool_]:
+    """Return which rows are of two models that differ by the seed of their training alone."""
+    first = {model: name for name, models in seeds.items() for model in (name, *models)}
+    pairs = zip(table["baseline"], table["model"], strict=True)
+    return np.array([baseline in first and first[baseline] == first.get(model) for baseline, model in pairs], bool)
 
 
 def adjusted(p: FloatArray, factor: int = 1) -> FloatArray:

@@ -152,8 +152,15 @@ RULES: Mapping[str, Rule] = {
             "all other rows of all pairs and cohorts are adjusted by Holm together, at half its level. A model is "
             "called better (worse) when the paired difference is shown, equivalent when the interval lies within the "
             "margin; else no difference is shown, which is not equality. Where it depends on the predictions which "
-            "cases count, there is no verdict.",
+            "cases count, or where two models differ by the seed of their training alone, there is no verdict.",
             {},
+        ),
+        Rule(
+            "seeds",
+            "Spread over seeds",
+            "Models that differ by the seed of their training alone show what chance of the training does. From {few} "
+            "seeds on, what two of them differ by in 95 % of the cases is told, by Student's t.",
+            {"few": 3},
         ),
         Rule(
             "answer",

@@ -63,6 +63,9 @@ class Outcome(StrEnum):
     WORSE = auto()
     EQUIVALENT = auto()
     DIFFERENT_CASES = auto()
+    SEED_ALONE = auto()
+    SPREAD_OF_SEEDS = auto()
+    TOO_FEW_SEEDS = auto()
     OVERALL = auto()
     HIGHEST = auto()
     LOWEST = auto()
@@ -282,6 +285,13 @@ def of_subgroup(row: Row) -> list[Judgement]:
     return [Judgement("subgroup", _OF_GAP[Evidence(row["outcome"])], {**facts, **counts, "other": "the rest"})]
 
 
+def of_seeds(row: Row) -> list[Judgement]:
+    """Say how far the seeds of one training spread in one region and measure."""
+    few = count(row["n_seeds"]) < RULES["seeds"].thresholds["few"]
+    facts = {**row, "seeds": count(row["n_seeds"]), "one": Number.of(row, "value")}
+    return [Judgement("seeds", Outcome.TOO_FEW_SEEDS if few else Outcome.SPREAD_OF_SEEDS, facts)]
+
+
 _OF_GAP: Mapping[Evidence, Outcome] = {
     Evidence.ABOVE: Outcome.GROUP_ABOVE,
     Evidence.BELOW: Outcome.GROUP_BELOW,
@@ -300,6 +310,7 @@ OF_ROW: Mapping[str, Callable[[Row], list[Judgement]]] = {
     "best_cases": of_case,
     "comparison": of_comparison,
     "subgroups": of_subgroup,
+    "seeds": of_seeds,
 }
 
 

@@ -189,6 +189,26 @@ def _no_gap(opening: str) -> Callable[[Facts], str]:
     return lambda facts: f"{opening}. {_gap(facts)}"
 
 
+def _of_seeds(facts: Facts) -> str:
+    measure = measure_of(facts["measure"]).name
+    return f"{measure} of {facts['region']}" if facts["region"] != MEAN else f"mean {measure}"
+
+
+def _seeds(facts: Facts) -> str:
+    return (
+        f"{_of_seeds(facts)} over {facts['seeds']} seeds {facts['seeds_mean']:.3f}, SD {facts['seeds_sd']:.3f} "
+        f"({facts['seeds_lowest']:.3f} to {facts['seeds_highest']:.3f}): in 95 % of the cases two trainings that "
+        f"differ by their seed alone lie less than {facts['seeds_difference']:.3f} apart, and a smaller difference "
+        "between two models may be chance of the training. The interval by patient of one seed, "
+        f"{number(facts['one'], 3)}, does not hold that chance"
+    )
+
+
+def _few_seeds(facts: Facts) -> str:
+    told = f"{facts['seeds_lowest']:.3f} to {facts['seeds_highest']:.3f}" if facts["seeds"] > 1 else "none to compare"
+    return f"{_of_seeds(facts)}: {facts['seeds']} seeds ({told}) are too few to say how far seeds spread"
+
+
 _ANYWHERE: Mapping[Outcome, Words] = {
     Outcome.NOTHING_SCORED: "nothing was scored: no case has both a reference and a prediction",
     Outcome.NO_REFERENCE_HAS_IT: "no reference has {region}: how well it is segmented cannot be said",
@@ -250,6 +270,8 @@ _BY_RULE: Mapping[tuple[str, Outcome], Words] = {
     ("subgroup", Outcome.NOT_AFTER_HOLM): _no_gap("a gap is not shown after Holm"),
     ("subgroup", Outcome.TOO_FEW_PATIENTS): _no_gap("too few patients to compare"),
     ("subgroup", Outcome.NOT_EXAMINED): _no_gap("not compared"),
+    ("seeds", Outcome.SPREAD_OF_SEEDS): _seeds,
+    ("seeds", Outcome.TOO_FEW_SEEDS): _few_seeds,
     ("comparison", Outcome.BETTER): _comparison("better"),
     ("comparison", Outcome.WORSE): _comparison("worse"),
     ("comparison", Outcome.EQUIVALENT): _comparison("equivalent within the margin"),
@@ -258,6 +280,7 @@ _BY_RULE: Mapping[tuple[str, Outcome], Words] = {
     ("comparison", Outcome.TOO_FEW_PATIENTS): "no verdict: too few patients ({n_patients})",
     ("comparison", Outcome.DIFFERENT_CASES): _no_verdict(Outcome.DIFFERENT_CASES),
     ("comparison", Outcome.NOT_EXAMINED): "no verdict: no interval can be given",
+    ("comparison", Outcome.SEED_ALONE): _comparison("no verdict: the two differ by their seed alone"),
 }
 
 
@@ -282,7 +305,9 @@ def _compared(facts: Facts) -> str:
     return told
 
 
-_MEASURED = (Outcome.BETTER, Outcome.WORSE, Outcome.EQUIVALENT, Outcome.NOT_SHOWN, Outcome.NOT_AFTER_HOLM)
+_MEASURED = (
+    Outcome.BETTER, Outcome.WORSE, Outcome.EQUIVALENT, Outcome.NOT_SHOWN, Outcome.NOT_AFTER_HOLM, Outcome.SEED_ALONE,
+)  # fmt: skip
 _VERDICTS: Mapping[Outcome, str] = {
     Outcome.BETTER: "better",
     Outcome.WORSE: "worse",
@@ -292,6 +317,7 @@ _VERDICTS: Mapping[Outcome, str] = {
     Outcome.TOO_FEW_PATIENTS: "too few patients for a verdict",
     Outcome.DIFFERENT_CASES: "no verdict, because the cases that count depend on the predictions",
     Outcome.NOT_EXAMINED: "no verdict, because no interval can be given",
+    Outcome.SEED_ALONE: "no verdict, because the two differ by the seed of their training alone",
 }
 _CONCLUDED: Mapping[tuple[str, Outcome], Words] = {
     ("overlap", Outcome.OVERALL): _overall,

@@ -61,6 +61,7 @@ def run_of(results: Path, settings: Mapping[str, Any], provenance: Mapping[str, 
         ),
         has_distances=bool(scored) and has_distances(config),
         several_models=bool(several),
+        several_seeds=bool(settings["seeds"]),
         ranked=any(
             _rows(results / f"ranks/{cohort}.parquet") and _rows(results / f"comparisons/{cohort}.parquet")
             for cohort in several

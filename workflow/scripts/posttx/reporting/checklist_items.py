@@ -1,8 +1,9 @@
 """The items of CLAIM 2024 and Metrics Reloaded, in our words: what each asks, and what a run answers of it.
 
 Sources: Tejani et al., Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 update, Radiology:
-Artificial Intelligence 2024 (its numbers of items); Maier-Hein et al., Metrics Reloaded, Nature Methods 2024 (its
-recommendations have no numbers: R1 to R9 are ours). What only the authors of a study know is never taken for answered.
+Artificial Intelligence 2024;6(4):e240300 (its numbers of items); Maier-Hein et al., Metrics Reloaded, Nature Methods
+2024 (its recommendations have no numbers: R1 to R9 are ours). What only the authors of a study know is never taken for
+answered.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Run:
     other_sites: tuple[str, ...]
     has_distances: bool
     several_models: bool
+    several_seeds: bool
     ranked: bool
     has_versions: bool
     missing: str
@@ -151,8 +153,9 @@ def _software(run: Run) -> Answer:
 
 
 def _robustness(run: Run) -> Answer:
+    seeds = "; the spread over seeds of training" if run.several_seeds else ""
     if run.facts and all(run.facts.values()):
-        return answered("errors", "5.3 Subgroups: scores by each fact, visit and lesion volume")
+        return answered("errors", f"5.3 Subgroups: scores by each fact, visit and lesion volume{seeds}")
     return supply("facts about the cases of every scored cohort (`facts`: site, scanner ...); subgroups follow")
 
 
@@ -250,7 +253,7 @@ ITEMS = (
         "agreement within and between readers, and how they settled differences")),
     _claim(19, "Partitions", "How cases were assigned to parts", _assignment),
     _claim(20, "Partitions", "At which level parts are disjoint (patients)", _disjoint),
-    _claim(21, "Partitions", "Sample size", _authors("how the number of test patients was chosen")),
+    _claim(21, "Testing data", "Intended sample size", _authors("how the number of test patients was chosen")),
     _claim(22, "Model", "The network, in full", _of_training("methods", "4 Methodology", "the architecture")),
     _claim(23, "Model", "Software", _software),
     _claim(24, "Model", "Initial weights", _authors("how the weights were set before training")),
@@ -267,12 +270,12 @@ ITEMS = (
     _claim(32, "Evaluation", "Test on data of the same sources", _internal),
     _claim(33, "Evaluation", "Test on data of other sources", _external),
     _claim(34, "Evaluation", "Registration of the trial", _authors(
-        "the number of the registration, or that there is none; the approval of an ethics board")),
+        "the number of the registration, or that there is none")),
     _claim(35, "Results", "Cases included and left out", _authors(
         "how many patients and scans were left out, and why; section 3.1 has those included")),
-    _claim(36, "Results", "Patients of each part: demographic and clinical", _demographics),
-    _claim(37, "Results", "Performance on every part", _of_scores("global", "5.1 Global performance")),
-    _claim(38, "Results", "Precision of the estimates", _precision),
+    _claim(36, "Results", "Patients of each part and data set: demographic and clinical", _demographics),
+    _claim(37, "Results", "Performance, with its uncertainty", _of_scores("global", "5.1 Global performance")),
+    _claim(38, "Results", "Diagnostic performance, with the precision of its estimates", _precision),
     _claim(39, "Results", "Failures", _of_scores("cases", "5.4: worst cases with pictures where there are images")),
     _claim(40, "Discussion", "Limitations", _authors("limitations of the study; section 6 has those of the numbers")),
     _claim(41, "Discussion", "What follows for practice", _authors("intended use and consequences")),

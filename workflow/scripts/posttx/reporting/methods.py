@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P, FLIPS
-from posttx.configuration import plan_overrides, trainer_class
 from posttx.networks.training import OPTIMIZERS, POLYNOMIAL, WEIGHT_DECAY
+from posttx.networks.trainings import plan_overrides, trainer_class
 from posttx.scoring.scoring_schemes import scoring_scheme
 
 Paragraph = tuple[str, str]

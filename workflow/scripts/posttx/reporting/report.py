@@ -17,7 +17,7 @@ from markupsafe import Markup
 from posttx.analysis.interpretation_rules import RULES
 from posttx.files import read_parquet, replacing, write_text
 from posttx.redaction import public_config, public_digest, public_provenance
-from posttx.reporting import checklist, report_splits
+from posttx.reporting import checklist, report_seeds, report_splits
 from posttx.reporting import report_parts as parts
 from posttx.reporting.page_figures import readings
 from posttx.reporting.pages import digest, environment, joined, run_digest, texts
@@ -133,6 +133,7 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
         "rules": [(rule.id, rule.title, rule.described) for rule in RULES.values()],
         "rateable": any(block["cases"] for block in blocks),
         "comparisons": comparisons,
+        "seeds": report_seeds.section(results, settings, colors),
         "headline": [block["headline"] for block in blocks],
         "provenance": provenance,
         "config_text": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
