@@ -25,6 +25,7 @@ CLASSES = [
     for i, label in enumerate(tree.SCHEME.labels)
 ]  # fmt: skip
 OPENS, THUMB = 1, 2
+READY = "body[data-ready='1']"
 
 
 def other_model(metrics: pd.DataFrame, seed: int = 5) -> pd.DataFrame:
@@ -74,15 +75,28 @@ def _rounded(value: float, digits: int) -> float | None:
 
 
 def write_panes(
-    folder: Path, rows: Mapping[str, Mapping[str, Any]], classes: Sequence[Mapping[str, Any]] = CLASSES, **changes: Any
+    folder: Path,
+    rows: Mapping[str, Mapping[str, Any]],
+    classes: Sequence[Mapping[str, Any]] = CLASSES,
+    facts: Mapping[str, Any] | None = None,
+    **changes: Any,
 ) -> Path:
-    """Write a review page of the cohort ``additional`` from model -> rows; return the page."""
+    """Write a review page of the cohort ``additional`` from model -> rows and what is told of them; return the page."""
     cohort = {**COHORT, "models": list(rows), "baseline": "old" if "old" in rows else None}
     cases = {f"additional/{model}": given for model, given in rows.items()}
-    return write_review_page(folder, classes=classes, cohorts=[cohort], cases=cases, **changes)
+    return write_review_page(folder, facts, classes=classes, cohorts=[cohort], cases=cases, **changes)
 
 
 def written(page: Path) -> dict[str, Any]:
     """Return the content of ``cases.js`` beside a page."""
     text = (page.parent / "data/cases.js").read_text(encoding="utf-8")
     return json.loads(text.removeprefix("posttxCases(").removesuffix(");\n"))
+
+
+def opened_at(opened, page_file: Path, place: str = "", **options: Any):
+    """Return the page opened at an address, once it is ready."""
+    page = opened(page_file, **options)
+    page.goto(page_file.as_uri() + place)
+    page.reload()
+    page.wait_for_selector(READY)
+    return page

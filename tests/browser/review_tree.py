@@ -40,11 +40,11 @@ def rows(*cases):
     return {"convention_n": len(made), "rows": made}
 
 
-def write_review_page(folder: Path, **changes) -> Path:
-    """Write ``review.html`` with its library and its table of cases; return the page."""
+def write_review_page(folder: Path, facts=None, **changes) -> Path:
+    """Write ``review.html`` with its library and its table of cases; ``changes`` are of that table. Return the page."""
     settings = tree.settings_of(tree.configured(), {"training": True, "additional": True})
     page = folder / "review.html"
-    write_review(tree.ASSETS, page, folder / "niivue.js", settings)
+    write_review(tree.ASSETS, page, folder / "niivue.js", settings, facts)
     three = rows(("p01-a", 3, MISSED, 0.0), ("p01-b", 3, PRESENT, 0.1), ("p02-a", 0, INVENTED, None))
     cases = {"test/new": three, "test/old": three, "train/new": rows(("p07-a", 0, ABSENT, None))}
     content = {**CASES, "cases": cases, **changes}

@@ -7,11 +7,10 @@ import pandas as pd
 import pytest
 import results_tree as tree
 from browser_pages import has_count, serious_violations
-from panes_tree import CLASSES, arrays_of, case_rows, other_model, write_panes, written
+from panes_tree import CLASSES, arrays_of, case_rows, opened_at, other_model, write_panes, written
 
 from posttx.analysis.failures import failures
 
-READY = "body[data-ready='1']"
 ROWS = "#pane-list tbody tr[data-at]"
 STATUS = "#pane-list [role=status]"
 OPENED = "body[data-view='case']"
@@ -27,14 +26,6 @@ def metrics():
 def page_file(metrics, tmp_path_factory):
     rows = {model: case_rows(table) for model, table in metrics.items()}
     return write_panes(tmp_path_factory.mktemp("list"), rows)
-
-
-def opened_at(opened, page_file, place="", **options):
-    page = opened(page_file, **options)
-    page.goto(page_file.as_uri() + place)
-    page.reload()
-    page.wait_for_selector(READY)
-    return page
 
 
 @pytest.fixture

@@ -1,4 +1,229 @@
-// The pane of compare.
+// Two models of a cohort on the scans that both have: what the pipeline's tests say, then one case after the other.
 (function () {
   "use strict";
+  const posttx = window.posttx, make = posttx.make, signed = posttx.signed;
+  const LOWER = 0.2;
+  const pane = posttx.byId("pane-compare");
+  const element = posttx.byId("review-facts");
+  const facts = Object.assign({ comparisons: {}, settings: {} }, element ? JSON.parse(element.textContent) : {});
+  let against, chosen = "", drawn = "", group = "";
+
+  const modelsOf = (cohort) => (posttx.data.cohorts.find((item) => item.name === cohort) || { models: [] }).models;
+  function other(at) {
+    const item = posttx.data.cohorts.find((one) => one.name === at.cohort) || { models: [] };
+    const others = item.models.filter((model) => model !== at.model);
+    if (others.includes(chosen)) { return chosen; }
+    return others.includes(item.baseline) ? item.baseline : others[0] || "";
+  }
+  function paired(at, second) {
+    const theirs = new Map(posttx.rows(at.cohort, second).map((row) => [row.case, row]));
+    return posttx.rows(at.cohort, at.model).filter((row) => theirs.has(row.case)).map((row) => [theirs.get(row.case), row]);
+  }
+  function part(title, ...children) {
+    const section = make("section");
+    section.append(make("h2", {}, title), ...children);
+    return section;
+  }
+  const note = (text) => make("p", { class: "note" }, text);
+  function classCell(name) {
+    const cell = make("th", { scope: "row" }), place = posttx.data.classes.findIndex((one) => one.name === name);
+    if (place >= 0) { cell.append(posttx.swatch(place)); }
+    cell.append(name);
+    return cell;
+  }
+  function plain(caption, titles, rows) {
+    const table = make("table", { class: "plain" }), head = make("tr"), body = make("tbody");
+    head.append(...titles.map((title) => make("th", { scope: "col" }, title)));
+    rows.forEach(function (cells) {
+      const line = make("tr");
+      line.append(...cells.map(function (cell) {
+        if (cell instanceof HTMLTableCellElement) { return cell; }
+        const made = make("td");
+        made.append(cell);
+        return made;
+      }));
+      body.append(line);
+    });
+    table.append(make("caption", { class: "hidden" }, caption), make("thead"), body);
+    table.tHead.append(head);
+    const scroll = make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption });
+    scroll.append(table);
+    return scroll;
+  }
+  posttx.plainTable = plain;
+  const color = (place) => `var(--class-${place}, var(--link))`;
+  posttx.classColor = color;
+
+  // The pipeline's own comparison: nothing here tests anything anew.
+  const named = (row) => `${row.model} minus ${row.baseline}: ${row.measure}, ${row.convention}`;
+  function groups(at, second) {
+    const rows = (facts.comparisons[at.cohort] || []).filter((row) => row.model === at.model || row.model === second)
+      .filter((row) => [at.model, second, `${row.model} (previous)`].includes(row.baseline));
+    const found = new Map();
+    rows.forEach((row) => found.set(named(row), (found.get(named(row)) || []).concat(row)));
+    const primary = (name) => (found.get(name).some((row) => row.endpoint === "primary") ? 0 : 1);
+    return { found, names: Array.from(found.keys()).sort((one, two) => primary(one) - primary(two)) };
+  }
+  function valued(value, digits) { return value === null ? "–" : signed(value, digits); }
+  function difference(row, reach) {
+    const place = posttx.data.classes.findIndex((one) => one.name === row.region), d = row.digits;
+    const interval = row.ci_low === null || row.ci_high === null ? "no interval" : `${valued(row.ci_low, d)} to ${valued(row.ci_high, d)}`;
+    const p = row.p_holm === null ? "–" : row.p_holm < 0.001 ? "< 0.001" : row.p_holm.toFixed(3);
+    const name = classCell(row.region);
+    name.append(make("span", { class: "note block" }, `${row.n} scans, ${row.n_patients} patients`));
+    return [
+      name, posttx.interval(row.difference, row.ci_low, row.ci_high, reach, color(place)),
+      `${valued(row.difference, d)} (${interval})`, p, row.verdict
+    ];
+  }
+  function differences(at, second) {
+    const { found, names } = groups(at, second);
+    if (!names.length) { return part("Differences", note("The pipeline has compared no such pair.")); }
+    const select = make("select", { id: "compare-group" }), label = make("label", {}, "Difference "), holder = make("div");
+    select.append(...names.map((name) => make("option", { value: name }, name)));
+    select.value = names.includes(group) ? group : names[0];
+    label.append(select);
+    function fill() {
+      const rows = found.get(select.value), first = rows[0];
+      const reach = Math.max(1e-9, ...rows.flatMap((row) => [row.difference, row.ci_low, row.ci_high]).map((value) => Math.abs(value || 0)));
+      holder.replaceChildren(
+        note(`Paired by scan; 95 % interval by patient, p after Holm over all comparisons; ${first.n_unpaired} scans that only one of them has are left out. The verdict follows from interval and p; “not shown” is not equality.`),
+        plain("Differences", ["Class", "", "Difference (95 % interval)", "p, Holm", "Verdict"], rows.map((row) => difference(row, reach)))
+      );
+    }
+    select.addEventListener("change", function () { group = select.value; fill(); });
+    fill();
+    return part("Differences", label, holder);
+  }
+
+  function review(row) {
+    if (!row.viewable) { posttx.say(`${row.case} has no images in this report.`); return; }
+    posttx.go({ view: "case", case: row.case, filter: [] });
+  }
+  const has = (found) => found.state === "present" || found.state === "missed";
+  function scatters(pairs, at, second) {
+    const plots = make("div", { class: "plots" });
+    posttx.data.classes.forEach(function ({ name }, i) {
+      const both = pairs.filter(([before, after]) => has(before.classes[i]) && has(after.classes[i]));
+      const points = both.map(([before, after]) => ({
+        x: before.classes[i].dice, y: after.classes[i].dice, solid: after.viewable, open: () => review(after),
+        text: `${after.case}: ${second} ${before.classes[i].dice.toFixed(4)}, ${at.model} ${after.classes[i].dice.toFixed(4)}`
+      }));
+      points.sort((one, two) => (one.y - one.x) - (two.y - two.x));
+      const up = points.filter((one) => one.y > one.x).length, down = points.filter((one) => one.y < one.x).length;
+      const plot = posttx.scatter(points, {
+        label: `${name}: Dice of ${points.length} scans, lowest change first`, color: color(i), solid: (point) => point.solid,
+        xTitle: "Dice, " + second, yTitle: "Dice, " + at.model
+      });
+      const title = make("h3", {}, name);
+      title.prepend(posttx.swatch(i));
+      plot.prepend(title, note(`${points.length} scans have it: Dice higher in ${up}, lower in ${down}, equal in ${points.length - up - down}.`));
+      plots.append(plot);
+    });
+    const how = "One dot a scan; above the line, Dice is higher with " + at.model + ". Pale dots have no images here. Arrow keys walk the dots, Enter or a click opens the scan, where m shows the other model.";
+    return part("Dice, scan by scan", note(how), plots);
+  }
+
+  function counted(model, token, count, whole, at) {
+    if (!whole) { return String(count); }
+    return make("a", { href: posttx.address(Object.assign({}, at, { model, view: "list", case: null, filter: [token] })) }, String(count));
+  }
+  function slopes(pairs, at, second) {
+    const rows = [0, 1].map((side) => pairs.map((pair) => pair[side]));
+    const [before, after] = rows.map((given) => new Map(posttx.failures(given).map((one) => [one.token, one])));
+    const all = Array.from(new Map([...before, ...after]).values());
+    const count = (found, one) => (found.get(one.token) || { affected: 0 }).affected;
+    const most = (one) => Math.max(count(before, one), count(after, one));
+    all.sort((one, two) => most(two) - most(one) || one.place - two.place);
+    const whole = [second, at.model].map((model) => posttx.rows(at.cohort, model).length === pairs.length);
+    const lines = all.map(function (one) {
+      const cell = make("td", { class: "counts" });
+      cell.append(counted(second, one.token, count(before, one), whole[0], at), " → ", counted(at.model, one.token, count(after, one), whole[1], at));
+      const name = classCell(one.name);
+      name.append(" " + one.title);
+      return [name, cell, `of ${one.of}`, posttx.slope(count(before, one), count(after, one), color(one.place))];
+    });
+    const table = lines.length ? plain("Failures", ["Failure", `${second} → ${at.model}`, "Scans", ""], lines) : note("Neither model fails a scan by these rules.");
+    return part("Failures", note("Scans with each failure, of those that both models have. A number is a link where its model has no others."), table);
+  }
+
+  function changed(pairs, wanted) {
+    return pairs.flatMap(([before, after]) => after.classes.map((found, i) => ({ row: after, i, before: before.classes[i], after: found })))
+      .filter((one) => wanted(one.before, one.after));
+  }
+  function listed(title, rows, said, at, second, value) {
+    const text = (id, heading, read) => ({ id, title: heading, kind: "name " + id, value: read, fill: (cell, one) => { cell.textContent = read(one); } });
+    const state = (side) => (cell, one) => { posttx.fillClass(cell, one[side], posttx.toldClass(one[side])); delete cell.dataset.class; };
+    const columns = [
+      { id: "case", title: "Case", kind: "name case", value: (one) => one.row.case, fill: (cell, one) => { cell.append(make("span", one.row.viewable ? { class: "link" } : {}, one.row.case), one.row.viewable ? "" : make("span", { class: "note" }, " no viewer")); } },
+      text("class", "Class", (one) => one.after.name),
+      { id: "before", title: second, kind: "number", value: (one) => one.before.dice, fill: state("before") },
+      { id: "after", title: at.model, kind: "number", value: (one) => one.after.dice, fill: state("after") },
+      { id: "change", title: value.title, kind: "number", value: value.of, fill: (cell, one) => { cell.textContent = value.text(value.of(one)); } }
+    ];
+    const table = posttx.table({
+      caption: title, unit: rows.length === 1 ? "entry" : "entries", empty: "None.", columns, open: (one) => review(one.row),
+      picture: (one) => (one.row.thumb ? posttx.thumb(at.cohort, at.model, one.row.case) : ""),
+      name: () => `${title.replace(/\W+/g, "-").toLowerCase()}-${at.cohort}-${at.model}-${second}`,
+      file: () => [["case", (one) => one.row.case], ["class", (one) => one.after.name], ["dice_" + second, (one) => one.before.dice], ["dice_" + at.model, (one) => one.after.dice], ["volume_pred_ml_" + at.model, (one) => one.after.pred]]
+    });
+    table.columns(columns);
+    table.show(rows);
+    return part(`${title} (${rows.length})`, note(said), table.element);
+  }
+  function lists(pairs, at, second) {
+    const fall = (one) => one.after.dice - one.before.dice;
+    const lower = changed(pairs, (before, after) => has(after) && before.dice - after.dice > LOWER).sort((one, two) => fall(one) - fall(two));
+    const higher = changed(pairs, (before, after) => has(after) && after.dice - before.dice > LOWER).length;
+    const invented = changed(pairs, (before, after) => after.state === "hallucinated" && before.state === "absent").sort((one, two) => two.after.pred - one.after.pred);
+    const gone = changed(pairs, (before, after) => after.state === "absent" && before.state === "hallucinated").length;
+    return [
+      listed(`Dice lower by more than ${LOWER}`, lower, `Classes of single scans, largest fall first. Higher by more than ${LOWER}: ${higher}.`, at, second,
+        { title: "Change", of: fall, text: (value) => signed(value, 4) }),
+      listed("Newly invented", invented, `The class is not in the reference; ${second} left it out, ${at.model} drew it, largest volume first. The reverse: ${gone}.`, at, second,
+        { title: "ml drawn", of: (one) => one.after.pred, text: (value) => (value === null ? "–" : value.toFixed(3)) })
+    ];
+  }
+  function columns(parts) {
+    const element = make("div", { class: "columns" });
+    element.append(...parts);
+    return element;
+  }
+  function settings(at, second) {
+    const [before, after] = [second, at.model].map((model) => facts.settings[model] || {});
+    const keys = Array.from(new Set([...Object.keys(before), ...Object.keys(after)])).filter((key) => before[key] !== after[key]).sort();
+    const told = (known, key) => (Object.hasOwn(known, key) ? known[key] : "–");
+    const table = keys.length ? plain("Settings that differ", ["Setting", second, at.model], keys.map((key) => [key, told(before, key), told(after, key)])) : note("The configuration says the same of both.");
+    return part("Settings that differ", table);
+  }
+
+  function header(at, second, pairs) {
+    const label = make("label", {}, `${at.model} against `);
+    against = make("select", { id: "compare-against" });
+    against.append(...modelsOf(at.cohort).filter((model) => model !== at.model).map((model) => make("option", { value: model }, model)));
+    against.value = second;
+    against.addEventListener("change", function () { chosen = against.value; draw(posttx.state); posttx.byId("compare-against").focus(); });
+    label.append(against);
+    const sizes = [at.model, second].map((model) => posttx.rows(at.cohort, model).length), any = sizes[0] + sizes[1] - pairs.length;
+    const patients = new Set(pairs.map((pair) => pair[1].patient)).size;
+    const said = pairs.length === any ? `Both have all ${any} scans of ${patients} patients.`
+      : `${pairs.length} of ${any} scans (${patients} patients) have both: ${at.model} has ${sizes[0]}, ${second} has ${sizes[1]}. All below is about the scans that both have.`;
+    return [label, make("p", { role: "status" }, said)];
+  }
+  function draw(at) {
+    const second = other(at);
+    drawn = [at.cohort, at.model, second].join("\t");
+    if (!second) {
+      const earlier = groups(at, second).names.length ? [differences(at, second)] : [];
+      pane.replaceChildren(note(`Cohort ${at.cohort} has ${modelsOf(at.cohort).length ? "one model" : "no model"}: there is nothing to compare it with scan by scan.`), ...earlier);
+      return;
+    }
+    const pairs = paired(at, second);
+    pane.replaceChildren(...header(at, second, pairs), differences(at, second));
+    if (pairs.length) { pane.append(slopes(pairs, at, second), scatters(pairs, at, second), columns(lists(pairs, at, second))); }
+    pane.append(settings(at, second));
+  }
+  posttx.on("change", function (at) {
+    if (at.view === "compare" && drawn !== [at.cohort, at.model, other(at)].join("\t")) { draw(at); }
+  });
 })();

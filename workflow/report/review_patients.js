@@ -1,4 +1,159 @@
-// The pane of patients.
+// Patients over time: a picture per visit, volumes of every class, and whether model and reference tell the same course.
 (function () {
   "use strict";
+  const posttx = window.posttx, make = posttx.make, signed = posttx.signed;
+  const pane = posttx.byId("pane-patients");
+  // The courses differ where the changes from a scan to the next are farther apart than both of these (README says so).
+  const APART_ML = 1, APART_SHARE = 0.5;
+  const RULE = `The courses differ where the two changes are more than ${APART_ML} ml and more than half of the reference's change apart.`;
+  let list, search, of = "", groups = new Map();
+
+  function patientsOf(at) {
+    const key = at.cohort + "\t" + at.model;
+    if (key !== of) {
+      of = key;
+      groups = new Map();
+      posttx.rows(at.cohort, at.model).forEach((row) => groups.set(row.patient, (groups.get(row.patient) || []).concat(row)));
+      groups.forEach((rows) => rows.sort((one, two) => one.timepoint - two.timepoint || (one.case < two.case ? -1 : 1)));
+    }
+    return groups;
+  }
+
+  /* The steps from a scan to the next of a later time: per class both changes in ml, null where unknown, and whether
+     they differ. Scans of the same time make no step. */
+  posttx.steps = function (rows) {
+    return rows.slice(1).map((after, i) => [rows[i], after]).filter(([before, after]) => after.timepoint > before.timepoint)
+      .map(([before, after]) => ({ before, after, classes: after.classes.map((found, i) => step(before.classes[i], found)) }));
+  };
+  const change = (before, after) => (before === null || after === null ? null : after - before);
+  function step(before, after) {
+    const ref = change(before.ref, after.ref), pred = change(before.pred, after.pred), known = ref !== null && pred !== null;
+    const apart = known ? Math.abs(pred - ref) : 0;
+    return {
+      name: after.name, ref, pred, known, differs: apart > APART_ML && apart > APART_SHARE * Math.abs(ref),
+      never: [before, after].every((found) => !found.ref && !found.pred)
+    };
+  }
+  const differing = (rows) => Array.from(new Set(posttx.steps(rows).flatMap((one) => one.classes.filter((part) => part.differs).map((part) => part.name))));
+  function sentence(part) {
+    if (part.ref === null) { return part.pred === null ? `${part.name}: no volumes` : `${part.name} ${signed(part.pred, 1)} ml by model, no reference`; }
+    if (part.pred === null) { return `${part.name} ${signed(part.ref, 1)} ml by reference, no prediction`; }
+    return `${part.name} ${signed(part.ref, 1)} ml by reference, ${signed(part.pred, 1)} ml by model${part.differs ? ": the course differs" : ""}`;
+  }
+
+  function listed(at) {
+    const rows = Array.from(patientsOf(at), ([patient, scans]) => {
+      const means = scans.map((row) => row.mean).filter((mean) => mean !== null);
+      return { patient, scans, lowest: means.length ? Math.min(...means) : null, differs: differing(scans) };
+    });
+    return rows.sort((one, two) => two.differs.length - one.differs.length || two.scans.length - one.scans.length);
+  }
+  function courses(one) {
+    if (one.scans.length < 2) { return "one scan"; }
+    return one.differs.length ? one.differs.join(", ") : "none";
+  }
+  function buildList() {
+    search = make("input", { id: "patients-search", type: "search", autocomplete: "off", maxlength: "300" });
+    const label = make("label", {}, "Search "), bar = make("div", { class: "filters" });
+    label.append(search);
+    bar.append(label);
+    search.addEventListener("input", fillList);
+    const text = (id, title, kind, value, read) => ({ id, title, kind, value, fill: (cell, one) => { cell.textContent = read(one); } });
+    const columns = [
+      { id: "patient", title: "Patient", kind: "name case", value: (one) => one.patient, fill: (cell, one) => { cell.append(make("span", { class: "link" }, one.patient)); } },
+      text("scans", "Scans", "number", (one) => one.scans.length, (one) => String(one.scans.length)),
+      text("lowest", "Lowest mean Dice", "number", (one) => one.lowest, (one) => (one.lowest === null ? "–" : one.lowest.toFixed(4))),
+      text("differs", "Courses that differ", "name", (one) => (one.scans.length < 2 ? null : one.differs.length), courses)
+    ];
+    list = posttx.table({
+      caption: "Patients", unit: "patients", empty: "No patient fits the search.", columns,
+      total: () => patientsOf(posttx.state).size, open: (one) => posttx.go({ view: "patients", patient: one.patient }),
+      name: () => `patients-${posttx.state.cohort}-${posttx.state.model}`,
+      file: () => [["patient", (one) => one.patient], ["scans", (one) => one.scans.length], ["lowest_mean_dice", (one) => one.lowest], ["courses_that_differ", (one) => one.differs.join(" ")]]
+    });
+    list.columns(columns);
+    list.bar.append(make("span", { class: "note" }, RULE));
+    return [bar, list.element];
+  }
+  function fillList() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    list.show(listed(posttx.state).filter((one) => words.every((word) => one.patient.toLowerCase().includes(word))));
+  }
+
+  function visit(at, row) {
+    const figure = make("figure"), caption = make("figcaption");
+    const picture = row.thumb ? make("img", { src: posttx.thumb(at.cohort, at.model, row.case), alt: "", loading: "lazy" }) : make("span", { class: "none" }, "no images");
+    const link = make(row.viewable ? "a" : "span", row.viewable ? { href: posttx.address(Object.assign({}, at, { view: "case", case: row.case, filter: [] })) } : {});
+    link.append(picture, make("span", {}, row.case));
+    caption.textContent = `time ${row.timepoint}, ${row.mean === null ? "no mean Dice" : "mean Dice " + row.mean.toFixed(3)}`;
+    figure.append(link, caption);
+    return figure;
+  }
+  const ml = (value) => (value === null ? "–" : value.toFixed(2));
+  function charts(rows) {
+    const plots = make("div", { class: "plots" }), missing = [];
+    posttx.data.classes.forEach(function ({ name }, i) {
+      const visits = rows.map((row) => [row.timepoint, row.classes[i].ref, row.classes[i].pred]);
+      const most = Math.max(0, ...visits.flatMap((one) => [one[1] || 0, one[2] || 0]));
+      if (!most) { missing.push(name); return; }
+      const plot = make("div", { class: "plot" }), title = make("h3", {}, name);
+      title.prepend(posttx.swatch(i));
+      const cells = rows.map((row) => [String(row.timepoint), ml(row.classes[i].ref), ml(row.classes[i].pred), posttx.toldClass(row.classes[i])]);
+      plot.append(
+        title, posttx.course(visits, most, posttx.classColor(i), `Volume of ${name} over ${rows.length} scans; the table below has its numbers`),
+        posttx.plainTable(`Volumes of ${name} in ml, and Dice`, ["Time", "Reference", "Prediction", "Dice"], cells)
+      );
+      plots.append(plot);
+    });
+    const said = "Millilitres over the times of the scans; solid with full dots: reference, dashed with rings: prediction."
+      + (missing.length ? ` ${missing.join(", ")}: no volume in any scan.` : "");
+    return [make("p", { class: "note" }, said), plots];
+  }
+  function sentences(rows) {
+    const steps = posttx.steps(rows);
+    if (!steps.length) { return [make("p", {}, rows.length < 2 ? "One scan: there is no course to compare." : "All scans are of the same time: there is no course to compare.")]; }
+    const items = steps.map(function (one) {
+      const told = one.classes.filter((part) => !part.never), item = make("li");
+      told.sort((a, b) => Number(b.differs) - Number(a.differs));
+      item.append(`Time ${one.before.timepoint} to ${one.after.timepoint}: `);
+      told.forEach((part, i) => item.append(make("span", part.differs ? { class: "differs" } : {}, sentence(part)), i < told.length - 1 ? "; " : "."));
+      if (!told.length) { item.append("no class in either scan."); }
+      return item;
+    });
+    const element = make("ul");
+    element.append(...items);
+    return [element, make("p", { class: "note" }, RULE)];
+  }
+  function drawPatient(at) {
+    const rows = patientsOf(at).get(at.patient), names = listed(at).map((one) => one.patient), place = names.indexOf(at.patient);
+    const bar = make("div", { class: "tools" });
+    const button = (text, patient) => {
+      const made = make("button", { type: "button" }, text);
+      made.disabled = patient === undefined;
+      made.addEventListener("click", () => posttx.go({ view: "patients", patient }));
+      return made;
+    };
+    bar.append(button("All patients", null), button("Previous patient", names[place - 1]), button("Next patient", names[place + 1]));
+    const heading = make("h2", { tabindex: "-1" }, at.patient), strip = make("div", { class: "visits", tabindex: "0", role: "group", "aria-label": "Scans" });
+    strip.append(...rows.map((row) => visit(at, row)));
+    const part = (title) => make("h3", {}, title);
+    pane.replaceChildren(bar, heading, make("p", { class: "note" }, `${rows.length} ${rows.length === 1 ? "scan" : "scans"}, model ${at.model}.`), strip,
+      part("Course"), ...sentences(rows), part("Volumes, ml"), ...charts(rows));
+    return heading;
+  }
+  function show(at, previous) {
+    if (at.view !== "patients") { return; }
+    const moved = previous.view === "patients", known = patientsOf(at);
+    if (at.patient && known.has(at.patient)) {
+      const heading = drawPatient(at);
+      if (moved) { queueMicrotask(() => heading.focus()); }
+      return;
+    }
+    if (at.patient) { posttx.say(`There is no patient “${at.patient}” of ${at.model} in ${at.cohort}.`); }
+    pane.replaceChildren(...(known.size ? buildList() : [make("p", { class: "note" }, "There is no patient.")]));
+    if (!known.size) { return; }
+    fillList();
+    if (moved && previous.patient) { queueMicrotask(() => list.select((one) => one.patient === previous.patient, true)); }
+  }
+  posttx.on("change", show);
 })();
