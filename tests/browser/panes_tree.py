@@ -10,21 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import results_tree as tree
-from review_tree import CASES, write_review_page
+from review_tree import write_review_page
 
 from posttx.analysis.failures import CaseArrays, case_arrays
-from posttx.conventions import case_means, convention_of
+from posttx.reporting.case_data import PICTURED, THUMB, case_rows
 from posttx.reporting.report_cases import case_scores
 
 COHORT = {"name": "additional", "use": "test", "phantom": False, "models": ["new", "old"], "baseline": "old"}
-STATES = CASES["states"]
 ALTERNATIVE = ("#D55E00", "#56B4E9", "#0072B2", "#F0E442", "#009E73")
 CLASSES = [
     {"name": label.name, "long_name": label.long_name, "label": label.value, "color": tree.COLORS[label.name],
      "alternative": ALTERNATIVE[i]}
     for i, label in enumerate(tree.SCHEME.labels)
 ]  # fmt: skip
-OPENS, THUMB = 1, 2
 READY = "body[data-ready='1']"
 
 
@@ -47,31 +45,20 @@ def other_model(metrics: pd.DataFrame, seed: int = 5) -> pd.DataFrame:
 
 def arrays_of(metrics: pd.DataFrame) -> CaseArrays:
     """Return what the pipeline counts failures from."""
-    lesions = tree.lesion_table(metrics) if metrics["n_ref"].notna().any() else None
-    return case_arrays(case_scores(metrics, tree.NAMES), lesions)
+    return case_arrays(case_scores(metrics, tree.NAMES), lesions_of(metrics))
 
 
-def case_rows(metrics: pd.DataFrame, opened: int = 40) -> dict[str, Any]:
+def lesions_of(metrics: pd.DataFrame) -> pd.DataFrame | None:
+    """Return a table of their lesions, None without references."""
+    return tree.lesion_table(metrics) if metrics["n_ref"].notna().any() else None
+
+
+def rows_of(metrics: pd.DataFrame, opened: int = 40) -> dict[str, Any]:
     """Return the rows of ``cases.js``: the worst ``opened`` cases open in the viewer, most others have a thumb."""
-    scores, arrays = case_scores(metrics, tree.NAMES), arrays_of(metrics)
-    mean = case_means(convention_of("published"), scores["dice"], scores.states)
-    volumes = [scores[name] / 1000 for name in ("volume_ref_mm3", "volume_pred_mm3")]
-    rows = []
-    for place, i in enumerate(np.argsort(np.where(np.isnan(mean), 9, mean), kind="stable")):
-        cells = [
-            [_rounded(arrays.dice[i, k], 4), STATES.index(arrays.states[i, k] or "unknown"),
-             *[_rounded(part[i, k], 3) for part in volumes],
-             int(arrays.small_missed[i, k]), int(arrays.small_present[i, k])]
-            for k in range(len(arrays.regions))
-        ]  # fmt: skip
-        has = OPENS | THUMB if place < opened else THUMB if place % 3 else 0
-        who = [scores.cases[i], scores.patients[i], int(scores.timepoints[i])]
-        rows.append([*who, _rounded(mean[i], 4), has, cells])
-    return {"convention_n": int(np.isfinite(mean).sum()), "rows": rows}
-
-
-def _rounded(value: float, digits: int) -> float | None:
-    return round(float(value), digits) if np.isfinite(value) else None
+    rows = case_rows(case_scores(metrics, tree.NAMES), lesions_of(metrics), "published")
+    for place, row in enumerate(rows):
+        row[4] = PICTURED | THUMB if place < opened else THUMB if place % 3 else 0
+    return {"convention_n": sum(row[3] is not None for row in rows), "rows": rows}
 
 
 def write_panes(

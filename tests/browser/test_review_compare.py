@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import results_tree as tree
 from browser_pages import has_count, serious_violations
-from panes_tree import CLASSES, arrays_of, case_rows, opened_at, other_model, write_panes
+from panes_tree import CLASSES, arrays_of, opened_at, other_model, rows_of, write_panes
 
 from posttx.analysis.comparison import compare_models
 from posttx.analysis.failures import failures
@@ -30,7 +30,7 @@ def compared(metrics):
 
 @pytest.fixture(scope="module")
 def page_file(metrics, compared, tmp_path_factory):
-    rows = {model: case_rows(table) for model, table in metrics.items()}
+    rows = {model: rows_of(table) for model, table in metrics.items()}
     settings = {"new": {"train.epochs": "1000", "train.planner": "resenc_m"}, "old": {"train.epochs": "1000"}}
     facts = {"comparisons": {"additional": comparison_rows(compared)}, "settings": settings}
     return write_panes(tmp_path_factory.mktemp("compare"), rows, facts=facts)
@@ -56,6 +56,18 @@ def test_unequal_sets_of_scans_are_said_and_the_baseline_is_the_other_model(at):
     assert page.locator("#compare-against").input_value() == "old"
     said = page.locator("#pane-compare > [role=status]").inner_text()
     assert said.startswith("158 of 271 scans (79 patients) have both: new has 271, old has 158.")
+
+
+def test_the_baseline_stands_for_before_whichever_model_is_chosen(at):
+    page = at(f"{COMPARE}&model=old")
+    assert page.locator("#compare-against").input_value() == "new"
+    assert "Dice, old" in page.locator("#pane-compare .plot").first.text_content()
+    heads = page.locator("#pane-compare [aria-label='Failures'] th[scope=col]").all_inner_texts()
+    assert heads[1] == "old → new"
+    row = page.locator("#pane-compare tr[data-at]", has=page.locator(".link")).first
+    row.click()
+    page.wait_for_selector("body[data-view='case']")
+    assert page.evaluate("posttx.state.model") == "new"
 
 
 def test_the_differences_are_those_of_the_pipeline_with_its_verdicts(at, compared):
@@ -171,12 +183,12 @@ def test_only_settings_that_differ_are_shown(at):
 
 
 def test_one_model_says_that_there_is_nothing_to_compare(opened, tmp_path):
-    page = opened_at(opened, write_panes(tmp_path, {"new": case_rows(tree.case_metrics(4))}), COMPARE)
+    page = opened_at(opened, write_panes(tmp_path, {"new": rows_of(tree.case_metrics(4))}), COMPARE)
     assert "one model" in page.locator("#pane-compare").inner_text()
 
 
 def test_models_without_a_scan_in_common_and_without_references_are_said(opened, tmp_path):
-    rows = {"new": case_rows(tree.case_metrics(4, scored=False)), "old": {"convention_n": 0, "rows": []}}
+    rows = {"new": rows_of(tree.case_metrics(4, scored=False)), "old": {"convention_n": 0, "rows": []}}
     page = opened_at(opened, write_panes(tmp_path, rows), COMPARE)
     assert "0 of 4 scans (0 patients) have both" in page.locator("#pane-compare").inner_text()
     assert "compared no such pair" in page.locator("#pane-compare").inner_text()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import results_tree as tree
 from browser_pages import has_count, serious_violations
-from panes_tree import CLASSES, arrays_of, case_rows, opened_at, other_model, write_panes, written
+from panes_tree import CLASSES, arrays_of, opened_at, other_model, rows_of, write_panes, written
 
 from posttx.analysis.failures import failures
 
@@ -24,7 +24,7 @@ def metrics():
 
 @pytest.fixture(scope="module")
 def page_file(metrics, tmp_path_factory):
-    rows = {model: case_rows(table) for model, table in metrics.items()}
+    rows = {model: rows_of(table) for model, table in metrics.items()}
     return write_panes(tmp_path_factory.mktemp("list"), rows)
 
 
@@ -50,6 +50,15 @@ def test_every_chip_counts_the_scans_that_the_pipeline_counts_in_its_order(at, m
     ]
     chips = page.locator("#pane-list .chips button").all_inner_texts()
     assert chips == [f"{one.region} {one.failure.title} ({one.affected})" for one in expected]
+
+
+def test_a_dice_just_below_the_limit_is_a_failure_on_the_page_too(opened, tmp_path):
+    table = tree.case_metrics(12)
+    found = table.index[(table["region"] == "ET") & (table["n_ref"] > 0) & (table["n_pred"] > 0)]
+    table.loc[found[0], "dice"], table.loc[found[1:], "dice"] = 0.19996, 0.20004
+    page = opened_at(opened, write_panes(tmp_path, {"new": rows_of(table)}), "#filter=ET:low")
+    (low,) = (one for one in failures(arrays_of(table)) if one.key == "ET:low")
+    assert page.evaluate(LISTED) == list(low.cases) == [table.loc[found[0], "case"]]
 
 
 def test_a_failure_link_lists_exactly_the_scans_it_counts(at, metrics):
@@ -210,7 +219,7 @@ HOSTILE = ("=cmd()", "<img src=x onerror=alert(1)>", "x" * 300, "-2+3")
 
 
 def test_hostile_ids_stay_text_on_the_page_and_in_the_file(opened, tmp_path):
-    rows = case_rows(tree.case_metrics(8))
+    rows = rows_of(tree.case_metrics(8))
     for row, name in zip(rows["rows"], HOSTILE, strict=False):
         row[0], row[4] = name, 1
     page = opened_at(opened, write_panes(tmp_path, {"new": rows}), viewport={"width": 400, "height": 800})
@@ -223,7 +232,7 @@ def test_hostile_ids_stay_text_on_the_page_and_in_the_file(opened, tmp_path):
 
 
 def test_no_case_and_no_reference_are_said(opened, tmp_path):
-    unscored = case_rows(tree.case_metrics(3, scored=False), opened=0)
+    unscored = rows_of(tree.case_metrics(3, scored=False), opened=0)
     page_file = write_panes(tmp_path, {"new": unscored, "old": {"convention_n": 0, "rows": []}})
     page = opened_at(opened, page_file, "#model=new")
     assert "3 without a reference" in page.locator("#pane-list").inner_text()
@@ -237,7 +246,7 @@ def test_no_case_and_no_reference_are_said(opened, tmp_path):
 
 def test_1621_cases_of_two_models_are_filtered_at_once_on_a_small_page(opened, tmp_path):
     new = tree.case_metrics(1621)
-    rows = {model: case_rows(table, 0) for model, table in (("new", new), ("old", other_model(new)))}
+    rows = {model: rows_of(table, 0) for model, table in (("new", new), ("old", other_model(new)))}
     for given in rows.values():
         for row in given["rows"]:
             row[4] = 0

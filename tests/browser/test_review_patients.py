@@ -3,7 +3,7 @@
 import pytest
 import results_tree as tree
 from browser_pages import has_count, serious_violations
-from panes_tree import CLASSES, case_rows, opened_at, write_panes
+from panes_tree import CLASSES, opened_at, rows_of, write_panes
 
 PATIENTS = "#view=patients"
 ROWS = "#pane-patients tbody tr[data-at]"
@@ -114,7 +114,7 @@ def test_a_patient_that_is_not_there_is_said_and_no_patient_too(opened, tmp_path
 
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "dark"), (400, "light")])
 def test_axe_finds_no_serious_violation_and_nothing_overflows(opened, tmp_path, width, scheme):
-    rows = case_rows(tree.case_metrics(80))["rows"]
+    rows = rows_of(tree.case_metrics(80))["rows"]
     for row in rows[:7]:
         row[1] = "p" * 300
     looks = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}

@@ -6,14 +6,18 @@
   const pane = posttx.byId("pane-compare");
   const element = posttx.byId("review-facts");
   const facts = Object.assign({ comparisons: {}, settings: {} }, element ? JSON.parse(element.textContent) : {});
-  let against, chosen = "", drawn = "", group = "";
+  let chosen = "", drawn = "", group = "";
 
-  const modelsOf = (cohort) => (posttx.data.cohorts.find((item) => item.name === cohort) || { models: [] }).models;
+  const cohortOf = (name) => posttx.data.cohorts.find((item) => item.name === name) || { models: [], baseline: null };
   function other(at) {
-    const item = posttx.data.cohorts.find((one) => one.name === at.cohort) || { models: [] };
-    const others = item.models.filter((model) => model !== at.model);
+    const { models, baseline } = cohortOf(at.cohort), others = models.filter((model) => model !== at.model);
     if (others.includes(chosen)) { return chosen; }
-    return others.includes(item.baseline) ? item.baseline : others[0] || "";
+    return others.includes(baseline) ? baseline : others[0] || "";
+  }
+  // The baseline, else the one named first, stands for before, as in the pipeline's comparison.
+  function inOrder(at, partner) {
+    const { models, baseline } = cohortOf(at.cohort), pair = models.filter((model) => [at.model, partner].includes(model));
+    return pair[1] === baseline ? [pair[1], pair[0]] : pair;
   }
   function paired(at, second) {
     const theirs = new Map(posttx.rows(at.cohort, second).map((row) => [row.case, row]));
@@ -96,9 +100,9 @@
     return part("Differences", label, holder);
   }
 
-  function review(row) {
+  function review(row, model) {
     if (!row.viewable) { posttx.say(`${row.case} has no images in this report.`); return; }
-    posttx.go({ view: "case", case: row.case, filter: [] });
+    posttx.go({ view: "case", case: row.case, model, filter: [] });
   }
   const has = (found) => found.state === "present" || found.state === "missed";
   function scatters(pairs, at, second) {
@@ -106,7 +110,7 @@
     posttx.data.classes.forEach(function ({ name }, i) {
       const both = pairs.filter(([before, after]) => has(before.classes[i]) && has(after.classes[i]));
       const points = both.map(([before, after]) => ({
-        x: before.classes[i].dice, y: after.classes[i].dice, solid: after.viewable, open: () => review(after),
+        x: before.classes[i].dice, y: after.classes[i].dice, solid: after.viewable, open: () => review(after, at.model),
         text: `${after.case}: ${second} ${before.classes[i].dice.toFixed(4)}, ${at.model} ${after.classes[i].dice.toFixed(4)}`
       }));
       points.sort((one, two) => (one.y - one.x) - (two.y - two.x));
@@ -162,7 +166,7 @@
       { id: "change", title: value.title, kind: "number", value: value.of, fill: (cell, one) => { cell.textContent = value.text(value.of(one)); } }
     ];
     const table = posttx.table({
-      caption: title, unit: rows.length === 1 ? "entry" : "entries", empty: "None.", columns, open: (one) => review(one.row),
+      caption: title, unit: rows.length === 1 ? "entry" : "entries", empty: "None.", columns, open: (one) => review(one.row, at.model),
       picture: (one) => (one.row.thumb ? posttx.thumb(at.cohort, at.model, one.row.case) : ""),
       name: () => `${title.replace(/\W+/g, "-").toLowerCase()}-${at.cohort}-${at.model}-${second}`,
       file: () => [["case", (one) => one.row.case], ["class", (one) => one.after.name], ["dice_" + second, (one) => one.before.dice], ["dice_" + at.model, (one) => one.after.dice], ["volume_pred_ml_" + at.model, (one) => one.after.pred]]
@@ -197,11 +201,10 @@
     return part("Settings that differ", table);
   }
 
-  function header(at, second, pairs) {
-    const label = make("label", {}, `${at.model} against `);
-    against = make("select", { id: "compare-against" });
-    against.append(...modelsOf(at.cohort).filter((model) => model !== at.model).map((model) => make("option", { value: model }, model)));
-    against.value = second;
+  function header(model, partner, at, second, pairs) {
+    const label = make("label", {}, `${model} and `), against = make("select", { id: "compare-against" });
+    against.append(...cohortOf(at.cohort).models.filter((name) => name !== model).map((name) => make("option", { value: name }, name)));
+    against.value = partner;
     against.addEventListener("change", function () { chosen = against.value; draw(posttx.state); posttx.byId("compare-against").focus(); });
     label.append(against);
     const sizes = [at.model, second].map((model) => posttx.rows(at.cohort, model).length), any = sizes[0] + sizes[1] - pairs.length;
@@ -210,16 +213,17 @@
       : `${pairs.length} of ${any} scans (${patients} patients) have both: ${at.model} has ${sizes[0]}, ${second} has ${sizes[1]}. All below is about the scans that both have.`;
     return [label, make("p", { role: "status" }, said)];
   }
-  function draw(at) {
-    const second = other(at);
-    drawn = [at.cohort, at.model, second].join("\t");
-    if (!second) {
-      const earlier = groups(at, second).names.length ? [differences(at, second)] : [];
-      pane.replaceChildren(note(`Cohort ${at.cohort} has ${modelsOf(at.cohort).length ? "one model" : "no model"}: there is nothing to compare it with scan by scan.`), ...earlier);
+  function draw(here) {
+    const partner = other(here);
+    drawn = [here.cohort, here.model, partner].join("\t");
+    if (!partner) {
+      const earlier = groups(here, "").names.length ? [differences(here, "")] : [];
+      const count = cohortOf(here.cohort).models.length ? "one model" : "no model";
+      pane.replaceChildren(note(`Cohort ${here.cohort} has ${count}: there is nothing to compare it with scan by scan.`), ...earlier);
       return;
     }
-    const pairs = paired(at, second);
-    pane.replaceChildren(...header(at, second, pairs), differences(at, second));
+    const [second, model] = inOrder(here, partner), at = Object.assign({}, here, { model }), pairs = paired(at, second);
+    pane.replaceChildren(...header(here.model, partner, at, second, pairs), differences(at, second));
     if (pairs.length) { pane.append(slopes(pairs, at, second), scatters(pairs, at, second), columns(lists(pairs, at, second))); }
     pane.append(settings(at, second));
   }

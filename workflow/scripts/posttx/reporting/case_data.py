@@ -112,13 +112,14 @@ def case_rows(
     """Return one row per case, the worst mean Dice first (undefined ones last, then by id), of single labels.
 
     A row is case, patient, timepoint, mean Dice by ``convention``, what there is of it (``has``), and per class Dice,
-    index in ``STATES``, ml of reference and prediction, small lesions missed and all small lesions. Undefined is None.
+    index in ``STATES``, ml of reference and prediction, small lesions missed and all small lesions. Undefined is None;
+    no Dice is rounded over ``LOW_DICE``.
     """
     arrays, single = case_arrays(scores, lesions), scores.per_label
     means = case_means(convention_of(convention), single["dice"], single.states)
     number = {state: i for i, state in enumerate(STATES)}
     states = [[number.get(state, number[UNKNOWN]) for state in line] for line in single.states.tolist()]
-    dice = _rounded(single["dice"], 4)
+    dice = [[_on_its_side(value) for value in line] for line in single["dice"].tolist()]
     volumes = [_rounded(single[f"volume_{side}_mm3"] / 1000, 3) for side in ("ref", "pred")]
     small = [arrays.small_missed.tolist(), arrays.small_present.tolist()]
     columns = [dice, states, *volumes, *small]
@@ -174,6 +175,14 @@ def _has(report: Path, cohort: str, model: str) -> Callable[[str], int]:
         return PICTURED * pictured + THUMB * (f"{case}.webp" in there["thumbs"])
 
     return has
+
+
+def _on_its_side(dice: float) -> float | None:
+    """Return a Dice to 4 digits, or all of them where those would count another failure than the pipeline does."""
+    if not math.isfinite(dice):
+        return None
+    short = round(dice, 4)
+    return dice if (short < LOW_DICE) != (dice < LOW_DICE) else short
 
 
 def _rounded(values: np.ndarray, digits: int) -> list[list[float | None]]:
