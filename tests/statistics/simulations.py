@@ -15,6 +15,7 @@ import numpy as np
 
 from import_counts import import_counts
 from posttx.analysis.agreement import absolute_agreement
+from posttx.analysis.coefficients import pearson, products, rank_products, spearman
 from posttx.analysis.comparison import SECOND_CHANCE, Endpoints, adjusted, compared_by, paired_values, verdict_of
 from posttx.analysis.estimates import statistic_of
 from posttx.analysis.evidence import ALPHA
@@ -27,11 +28,7 @@ from posttx.analysis.statistics import (
     average,
     holm,
     means,
-    pearson,
-    products,
-    rank_products,
     ratios,
-    spearman,
 )
 from posttx.analysis.volumes import consecutive
 from posttx.conventions import PUBLISHED

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from posttx.analysis.coefficients import pearson, products, rank_products, spearman
 from posttx.analysis.statistics import (
     CORRELATION,
     FEWEST_FOR_P,
@@ -17,11 +18,7 @@ from posttx.analysis.statistics import (
     interval,
     intraclass,
     means,
-    pearson,
-    products,
-    rank_products,
     ratios,
-    spearman,
 )
 
 ONES = np.ones((1, 3))

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from posttx.analysis.coefficients import pearson, products, rank_products, spearman
 from posttx.analysis.frames import Columns, frame, intervals, keys, values
-from posttx.analysis.statistics import CORRELATION, Patients, holm, pearson, products, rank_products, spearman
+from posttx.analysis.statistics import CORRELATION, Patients, holm
 from posttx.conventions import PRESENT_ONLY, PUBLISHED
 from posttx.scoring.scores import Scores
 

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from posttx.analysis.agreement import absolute_agreement, log_limits
+from posttx.analysis.coefficients import spearman
 from posttx.analysis.frames import frame, intervals, keys, values
-from posttx.analysis.statistics import CORRELATION, SHARE, Estimate, Patients, means, spearman
+from posttx.analysis.statistics import CORRELATION, SHARE, Estimate, Patients, means
 from posttx.scoring.scores import Scores
 
 FloatArray = npt.NDArray[np.float64]
