@@ -86,9 +86,9 @@ def draw_pictures(results, cohort, model):
     for case in dict.fromkeys(case for table in tables.values() for case in table["case"]):
         row = {"case": case, "shard": "000"}
         for name in ("t1n", "t1c", "t2w", "t2f", "seg"):
-            row[name] = str(results / f"images/{case}-{name}.nii.gz")
+            row[name] = str(results / f"scans/{case}-{name}.nii.gz")
             write_volume(row[name], label if name == "seg" else noise, affine)
-        predictions[case] = str(results / f"images/{case}-pred.nii.gz")
+        predictions[case] = str(results / f"scans/{case}-pred.nii.gz")
         write_volume(predictions[case], prediction, affine)
         rows.append(row)
     grid = grid_of(read_volume(rows[0]["t1n"]))

@@ -16,7 +16,7 @@ def bundle(report, tmp_path_factory):
     from posttx.reporting.report import write_report
 
     results = tmp_path_factory.mktemp("bundled") / "results"
-    shutil.copytree(report.parents[1], results, ignore=shutil.ignore_patterns("images"))
+    shutil.copytree(report.parents[1], results, ignore=shutil.ignore_patterns("scans"))
     write_audit(results, {"training": 12, "additional": 6})
     settings = tree.settings_of(tree.configured(), {"training": True, "additional": True})
     write_report(results, tree.ASSETS, results / "report/index.html", settings)
@@ -46,6 +46,18 @@ def test_every_page_of_the_bundle_finds_all_that_it_shows(opened, bundle):
     assert len(files) > 20
     # these results, made without the workflow, have no tables as CSV
     assert [path for path in files if not path.is_file() and path.suffix != ".csv"] == []
+    review = opened(bundle / "review.html")
+    review.wait_for_function("() => window.posttx && posttx.data")
+    cohort, model = review.evaluate("[posttx.data.cohorts[0].name, posttx.data.cohorts[0].models[0]]")
+    rows = review.evaluate("([cohort, model]) => posttx.rows(cohort, model)", [cohort, model])
+    assert {(row["viewable"], row["thumb"]) for row in rows} == {(True, True), (False, True)}
+    for row in rows:
+        if row["viewable"]:
+            # a file that is missing or of another case is refused
+            labels = review.evaluate("([c, m, id]) => posttx.labelsOf(c, m, id)", [cohort, model, row["case"]])
+            images = review.evaluate("([c, id]) => posttx.imagesOf(c, id)", [cohort, row["case"]])
+            assert labels["case"] == images["case"] == row["case"]
+        assert (bundle / f"thumbs/{cohort}/{model}/{row['case']}.webp").is_file()
     viewer = opened(bundle / "viewer/index.html")
     cases = [link for link in links if "/viewer/index.html#" in link]
     viewer.goto(cases[0])

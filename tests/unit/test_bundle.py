@@ -13,7 +13,10 @@ from leaks import hits
 from posttx.errors import PostTxError
 from posttx.files import read_json, write_json, write_parquet, write_text
 from posttx.reporting.bundle import write_bundle
-from posttx.reporting.report import remove_stale, write_report, write_viewer
+from posttx.reporting.case_data import images_path, labels_path, thumb_path, write_cases
+from posttx.reporting.report import run_of, write_report, write_viewer
+from posttx.reporting.review import write_review
+from posttx.reporting.stale import remove_stale
 
 FOLDER = "Mustermann_Maria"
 
@@ -32,11 +35,19 @@ def made(tmp_path_factory):
     case = pd.read_parquet(results / "tables/additional/nnunet/worst_cases.parquet")["case"][0]
     for name in (f"figures/additional/nnunet/cases/{case}.webp", f"report/viewer/additional/nnunet/{case}.js"):
         write_text(results / name, "posttxCase({})")
+    for name in reviewed(case):
+        write_text(results / "report" / name, "x")
     write_pages(results, settings)
     return results, settings, case
 
 
+def reviewed(case, cohort="additional", model="nnunet"):
+    return images_path(cohort, case), labels_path(cohort, model, case), thumb_path(cohort, model, case)
+
+
 def write_pages(results, settings):
+    write_cases(results, results / "report/data/cases.js", settings, run_of(results, settings))
+    write_review(tree.ASSETS, results / "report/review.html", results / "report/niivue.js", settings)
     write_report(results, tree.ASSETS, results / "report/index.html", settings)
     write_viewer(tree.ASSETS, results / "report/viewer/index.html", results / "report/viewer/niivue.js", settings)
 
@@ -61,6 +72,7 @@ def test_the_bundle_holds_the_pages_and_all_that_they_show_and_link_to(made, tmp
     assert len(links) > 20
     assert not [link for link in links if link.startswith("..")]
     assert {f"viewer/additional/nnunet/{case}.js", "viewer/niivue.js", "viewer/index.html", "audit.html"} <= set(files)
+    assert {"review.html", "niivue.js", "data/cases.js", *reviewed(case)} <= set(files)
     there = [link for link in links if (results / link).is_file()]
     assert len(there) > 15
     assert set(there) <= set(files)
@@ -100,15 +112,23 @@ def test_what_todays_pages_do_not_link_is_not_in_it(copied, tmp_path):
     write_text(results / "report/viewer/gone/nnunet/x.js", "posttxCase({})")
     write_text(results / "report/viewer/additional/nnunet/removed.js", "posttxCase({})")
     write_text(results / "report/old.html", "<p>")
+    # of a case that is in no table, and of one that cannot be opened because its labels are not there
+    for name in (*reviewed("removed"), images_path("training", "BraTS-GLI-05000-100")):
+        write_text(results / "report" / name, "x")
     write_text(tmp_path / "bundle/viewer/gone/nnunet/y.js", "posttxCase({})")
     write_text(tmp_path / "bundle/left.csv", "x")
     (tmp_path / "bundle/link").symlink_to(results)
     files = write_bundle(results, tmp_path / "bundle")
     assert files_below(tmp_path / "bundle") == files
     assert [name for name in files if name.endswith(".js")] == [
+        "data/cases.js",
+        images_path("additional", case),
+        labels_path("additional", "nnunet", case),
+        "niivue.js",
         f"viewer/additional/nnunet/{case}.js",
         "viewer/niivue.js",
     ]
+    assert [name for name in files if name.startswith("thumbs/")] == [thumb_path("additional", "nnunet", case)]
     assert not (tmp_path / "bundle/viewer/gone").exists()
     assert (results / "report/old.html").exists()
 
@@ -120,19 +140,43 @@ def test_a_missing_picture_is_an_error_that_names_it(copied, tmp_path):
         write_bundle(results, tmp_path / "bundle")
 
 
+@pytest.mark.parametrize("number", range(3))
+def test_a_file_that_a_case_of_the_review_needs_is_missed_by_name(copied, tmp_path, number):
+    results, _, case = copied
+    name = reviewed(case)[number]
+    (results / "report" / name).unlink()
+    with pytest.raises(PostTxError, match=f"loads {re.escape(name)}, which is not there"):
+        write_bundle(results, tmp_path / "bundle")
+
+
 def test_cohorts_and_models_that_are_gone_are_removed_from_the_report(copied, tmp_path):
     results, settings, case = copied
     report = results / "report"
-    for name in ("gone/nnunet/x.js", "additional/gone/x.js"):
-        write_text(report / "viewer" / name, "posttxCase({})")
+    gone = [*reviewed("x", "gone"), labels_path("additional", "gone", "x"), thumb_path("additional", "gone", "x")]
+    for name in (*gone, "thumbs/gone/_drawn/000.tsv", "thumbs/additional/_drawn/000.tsv"):
+        write_text(report / name, "x")
     outside = tmp_path / "outside"
-    write_text(outside / "kept.js", "x")
-    (report / "viewer/additional/linked").symlink_to(outside)
+    write_text(outside / "kept.webp", "x")
+    (report / "thumbs/additional/linked").symlink_to(outside)
     remove_stale(report, settings)
-    assert files_below(report / "viewer") == [f"additional/nnunet/{case}.js", "index.html", "niivue.js"]
-    assert not (report / "viewer/additional/linked").is_symlink()
-    assert (outside / "kept.js").exists()
+    assert [path for name in ("images", "labels", "thumbs") for path in files_below(report / name)] == [
+        f"additional/{case}.js",
+        f"additional/nnunet/{case}.js",
+        "additional/_drawn/000.tsv",
+        f"additional/nnunet/{case}.webp",
+    ]
+    assert not (report / "thumbs/additional/linked").is_symlink()
+    assert (outside / "kept.webp").exists()
     assert (report / "audit.html").exists()
     remove_stale(report, {**settings, "cohorts": dict.fromkeys(settings["cohorts"], False)})
     assert not (report / "audit.html").exists()
-    assert files_below(report / "viewer") == ["index.html", "niivue.js"]
+    assert not [path for name in ("images", "labels", "thumbs") for path in files_below(report / name)]
+
+
+def test_small_pictures_of_cases_that_are_gone_are_removed_from_the_report(copied):
+    results, settings, case = copied
+    gone = results / "report" / thumb_path("additional", "nnunet", "excluded")
+    write_text(gone, "x")
+    remove_stale(results / "report", settings)
+    assert not gone.exists()
+    assert (results / "report" / thumb_path("additional", "nnunet", case)).exists()

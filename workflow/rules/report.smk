@@ -34,10 +34,12 @@ rule write_report:
 
 
 rule bundle_report:
-    """Gather page, viewer and every file they link to in one folder: what `snakemake --report report.zip` packs."""
+    """Gather the pages and every file they show or link to in one folder: what `snakemake --report report.zip` packs."""
     input:
         page=rules.write_report.output.page,
         viewer=rules.write_report.output.viewer,
+        review=rules.write_report.output.review,
+        cases=rules.write_report.output.cases,
         # its pictures are those of today too
         audit="<results>/report/audit.html" if IMAGE_COHORTS else [],
     output:

@@ -13,10 +13,13 @@ from urllib.parse import unquote
 from posttx.errors import PostTxError
 from posttx.files import replacing, write_text
 from posttx.redaction import write_public
+from posttx.reporting.case_data import TABLE, reachable
 
 # An attribute of a page that names a file; addresses with a scheme (data:, https:) are none.
 LINKS = re.compile(r'\b(href|src)="([^"#:?]+)(?:#([^"]*))?"')
 START = "index.html"
+# The review page loads these by its script, and of the first all that it leads to.
+REVIEW, LOADED = "review.html", (TABLE, "niivue.js")
 # A page of the viewer loads the script of the case that stands behind its #: cohort/model/case.
 VIEWER = "viewer/index.html"
 
@@ -32,11 +35,12 @@ def write_bundle(results: str | Path, folder: str | Path) -> list[str]:
     results, folder = Path(results), Path(folder)
     report = results / "report"
     wanted: dict[str, Path] = {}
-    open_pages = [START]
+    open_pages = [START, REVIEW]
     while open_pages:
         page = open_pages.pop()
         wanted[page] = report / page
-        for target in _shown(report / page, results):
+        loaded = _loaded(report) if page == REVIEW else []
+        for target in [*_shown(report / page, results), *loaded]:
             inside = target.is_relative_to(report)
             name = target.relative_to(report if inside else results).as_posix()
             if inside and target.suffix == ".html" and name not in wanted:
@@ -64,6 +68,19 @@ def _shown(page: Path, results: Path) -> Iterator[Path]:
             script = target.parent / f"{unquote(unescape(place))}.js"
             if script.is_file() and script.resolve().is_relative_to(target.parent.resolve()):
                 yield script
+
+
+def _loaded(report: Path) -> list[Path]:
+    """Return what the review page loads: its library, the table of all cases, and the files of those it can open."""
+    names = [*LOADED, *reachable(report / TABLE)]
+    for name in names:
+        if not (report / name).is_file():
+            raise PostTxError(
+                f"the page loads {name}, which is not there",
+                remedy="Run the target `report` again",
+                file=report / REVIEW,
+            )
+    return [report / name for name in names]
 
 
 def _bring(source: Path, name: str, folder: Path, results: Path) -> None:

@@ -19,6 +19,8 @@ from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.scoring.scores import Scores, scores_from
 
 SCHEMA = 1
+# Relative to the report's folder: this table; and beside the folders of models, that of the lists of small pictures.
+TABLE, DRAWN = "data/cases.js", "_drawn"
 UNKNOWN = "unknown"
 STATES = (PRESENT, MISSED, HALLUCINATED, ABSENT, UNKNOWN)
 PICTURED, THUMB = 1, 2

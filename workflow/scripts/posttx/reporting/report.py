@@ -70,30 +70,6 @@ def write_viewer(assets: str | Path, page: str | Path, library: str | Path, sett
     write_text(page, content)
 
 
-def remove_stale(report: str | Path, settings: Mapping[str, Any]) -> None:
-    """Remove from the report's folder what this configuration has no more: the viewer's cohorts and models, the audit.
-
-    ``settings`` are those of the report. Cases are gone with the folders that drawing makes anew. Links are removed,
-    not followed.
-    """
-    report, models = Path(report), settings["config"]["models"]
-    today = {
-        (cohort, model)
-        for cohort, with_images in settings["cohorts"].items()
-        for model in settings["models"][cohort]
-        if with_images and "counts" not in models[model]
-    }
-    stale = [path for path in (report / "viewer").glob("*/*") if (path.parent.name, path.name) not in today]
-    stale += [path for path in (report / "viewer").glob("*/") if path.name not in {cohort for cohort, _ in today}]
-    if not any(settings["cohorts"].values()):
-        stale += [report / "audit.html", report / "audit"]
-    for path in stale:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
 def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return everything the template shows."""
     # the page leaves the machine: none of its parts is told a path
