@@ -23,16 +23,78 @@ from posttx.reporting.figures_model import (
 )
 from posttx.reporting.figures_training import draw_curves, read_progress
 from posttx.reporting.palettes import OKABE_ITO, region_colors
+from posttx.reporting.style import CLOUD, compact
 
 
 def test_a_figure_is_the_same_bytes_twice_and_keeps_its_text(tmp_path):
-    metrics = tree.case_metrics()
+    metrics = tree.case_metrics(120)
     for name in ("one.svg", "two.svg"):
         draw_dice(metrics, tree.COLORS, tmp_path / name)
     first = (tmp_path / "one.svg").read_text()
     assert first == (tmp_path / "two.svg").read_text()
     assert ">NETC<" in first
     assert not re.search(r"<dc:date>|\d{4}-\d\d-\d\dT", first)
+
+
+def test_clouds_of_marks_cost_few_bytes_and_elements_and_lose_no_mark(tmp_path):
+    sizes, elements, marks = [], [], []
+    for cases in (400, 800):
+        metrics = tree.case_metrics(cases)
+        draw_dice(metrics, tree.COLORS, tmp_path / "dice.svg")
+        text = (tmp_path / "dice.svg").read_text()
+        clouds = re.findall(r'<path d="M([\d. -]+)" style="fill: none; stroke: none" marker-start', text)
+        single = len(re.findall(r'<use xlink:href="#\w+" x="[\d.]+" y="[\d.]+" style="[^"]*fill-opacity', text))
+        marks.append(sum(len(cloud.split()) // 2 for cloud in clouds) + single)
+        assert marks[-1] == with_states(metrics)["state"].isin(["present", "missed", "hallucinated"]).sum()
+        sizes.append(len(text))
+        elements.append(text.count("<"))
+    assert (sizes[1] - sizes[0]) / (marks[1] - marks[0]) < 16
+    assert elements[1] < elements[0] + 100
+
+
+def test_a_short_run_of_marks_stays_as_it_is_and_numbers_in_words_too():
+    use = '<use xlink:href="#m1" x="{}" y="2.12345" style="fill: #ff0000"/>\n'
+    few = "<g>" + "".join(use.format(i) for i in range(CLOUD - 1)) + "</g><text>0.64591</text>"
+    assert compact(few) == few.replace("2.12345", "2.12")
+    many = "<g>" + "".join(use.format(i) for i in range(CLOUD)) + use.format(7).replace("m1", "m2") + "</g>"
+    assert [len(at.split()) // 2 for at in re.findall(r'd="M([^"]+)"', compact(many))] == [CLOUD, 1]
+
+
+def test_panels_are_as_many_as_there_are_classes_with_values(tmp_path):
+    metrics = tree.case_metrics(30)
+    gone = metrics["region"] == "NETC"
+    metrics.loc[gone, ["tp", "fp", "fn", "n_ref", "n_pred"]] = 0
+    metrics.loc[gone, ["volume_ref_mm3", "volume_pred_mm3"]] = 0.0
+    metrics.loc[gone, "dice"] = np.nan
+    draw_volume_dice(metrics, tree.COLORS, tmp_path / "a.svg")
+    draw_volumes(metrics, tree.COLORS, tmp_path / "b.svg")
+    for path in tmp_path.glob("?.svg"):
+        text = path.read_text()
+        assert text.count('<g id="axes_') == 3
+        assert ">NETC<" not in text
+        assert "Not shown, for no case has a value: NETC." in text
+        assert ">SNFH<" in text
+
+
+def test_fewer_than_ten_cases_have_no_correlation(tmp_path):
+    metrics = tree.case_metrics(12)
+    draw_volume_dice(metrics, tree.COLORS, tmp_path / "a.svg")
+    draw_inter_class(make_tables(metrics, tree.SCHEME.scoring())["inter_class"], tree.NAMES, tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_text().count("too few for a trend") == 4
+    assert "Too few cases" in (tmp_path / "b.svg").read_text()
+    metrics = tree.case_metrics(60)
+    draw_volume_dice(metrics, tree.COLORS, tmp_path / "a.svg")
+    draw_inter_class(make_tables(metrics, tree.SCHEME.scoring())["inter_class"], tree.NAMES, tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_text().count("Pearson") == 4
+    assert len(re.findall(r">-?\d\.\d\d to -?\d\.\d\d<", (tmp_path / "b.svg").read_text())) == 16
+
+
+def test_a_short_logarithmic_axis_has_labels_too(tmp_path):
+    metrics = tree.case_metrics(12)
+    metrics["volume_ref_mm3"] = metrics["volume_ref_mm3"].where(metrics["volume_ref_mm3"] == 0, 3000.0)
+    metrics.loc[metrics.index[::2], "volume_ref_mm3"] *= 2
+    draw_volume_dice(metrics, tree.COLORS, tmp_path / "x.svg")
+    assert ">5</text>" in (tmp_path / "x.svg").read_text()
 
 
 def test_a_new_colour_changes_the_figure(tmp_path):
@@ -100,7 +162,7 @@ def test_logarithmic_axes_are_labelled_in_plain_numbers(tmp_path):
 
 def test_confusion_is_in_percent_of_the_reference_class(tmp_path):
     rows = [(0, 0, 10**6), (0, 1, 30), (0, 4, 10), (1, 1, 50), (1, 2, 150), (4, 0, 7)]
-    table = pd.DataFrame(rows, columns=["label_ref", "label_pred", "voxels"])
+    table = pd.DataFrame(rows, columns=["label_ref", "label_pred", "voxels"]).assign(case="a")
     draw_confusion(table, tree.NAMES, tmp_path / "confusion.svg")
     texts = re.findall(r">([\d.-]+)</text>", (tmp_path / "confusion.svg").read_text())
     assert {"75.0", "25.0", "100.0"} <= set(texts)  # both the row of the background and that of label 1

@@ -194,7 +194,7 @@ CATALOGUE: dict[str, Figure] = {
             alt="Ratio of predicted and reference volume against their mean, {model} on {cohort}",
             reading="Points above 1: the prediction is larger than the reference. Solid line: mean ratio; dashed: "
             "the range of 95 % of the scans if log ratios were normal, with the variance between and within "
-            "patients. Scans that miss or invent the class have no ratio: see the title.",
+            "patients. Scans that miss or invent the class have no ratio and are counted below the axis.",
         ),
         Figure(
             id="inter_class",
@@ -208,7 +208,8 @@ CATALOGUE: dict[str, Figure] = {
             "{cohort}; cases whose reference has the first class and where the Dice of the second is defined.",
             alt="Correlation of the volume of one class with the Dice of another, {model} on {cohort}",
             reading="Blue: the larger the class of the row, the worse the Dice of the class of the column; red: the "
-            "better. The tables have intervals and p-values; a colour alone shows nothing.",
+            "better. The tables have intervals and p-values; a colour alone shows nothing; of fewer than 10 cases "
+            "there is none.",
         ),
         Figure(
             id="false_positives",
@@ -216,7 +217,7 @@ CATALOGUE: dict[str, Figure] = {
             per=SCORES,
             section="false-positives",
             draw="posttx.reporting.figures_cases:draw_false_positives",
-            inputs=METRICS,
+            inputs=METRICS | {"false_positives": "tables/{cohort}/{model}/false_positives.parquet"},
             parameters=("colors",),
             caption="Mean false-positive volume of {model} on {cohort} in % of the mean reference volume; hatched: "
             "in cases whose reference lacks the class.",

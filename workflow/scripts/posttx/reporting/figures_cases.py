@@ -13,7 +13,7 @@ from posttx.analysis.statistics import SHARE, Patients, means
 from posttx.conventions import HALLUCINATED
 from posttx.reporting.figures_model import NO_REFERENCE, single_labels, with_states
 from posttx.reporting.figures_training import LINES
-from posttx.reporting.style import INK, figure, logarithmic, say
+from posttx.reporting.style import INK, SMALL, WIDTH, counted, figure, logarithmic, panels, say
 
 PATIENTS = 12
 # Bin edges in ml: half decades from a voxel of 1 mm to what only large lesions have.
@@ -30,26 +30,23 @@ def draw_trajectories(metrics: pd.DataFrame, colors: Mapping[str, str], path: st
     single = metrics[metrics["label"].notna()]
     scans = single.groupby("patient")["timepoint"].nunique().sort_values(ascending=False, kind="stable")
     patients = list(scans[scans >= 2].index[:PATIENTS])
-    columns = min(4, max(1, len(patients)))
-    rows = -(-max(1, len(patients)) // columns)
-    with figure(path, rows, columns, size=(7.8, 1.9 * rows + 0.7), sharey=True) as axes:
-        panels = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
-        for panel in panels[len(patients) :]:
-            say(panel, "" if patients else "No patient has two scans or more.")
-        for panel, patient in zip(panels, patients, strict=False):
+    with panels(path, len(patients), columns=4, height=1.9, more=0.6, sharey=True) as axes:
+        if not patients:
+            return say(axes[0], "No patient has two scans or more.")
+        for panel, patient in zip(axes, patients, strict=True):
             _trajectory(panel, single[single["patient"] == patient], colors)
-            panel.set_title(str(patient)[-16:], fontsize=8.5, parse_math=False)
+            panel.set_title(str(patient)[-16:], fontsize=SMALL, parse_math=False)
         volumes = single.loc[single["patient"].isin(patients), ["volume_ref_mm3", "volume_pred_mm3"]]
         largest = float(np.nanmax(volumes.to_numpy(np.float64), initial=1.0)) / 1000
-        for i, panel in enumerate(panels[: len(patients)]):
+        for panel in axes:
             panel.set_ylim(-0.01, 1.6 * largest)
-            panel.set(ylabel="ml" if i % columns == 0 else "", xlabel="timepoint" if i // columns == rows - 1 else "")
-        if patients:
-            names = [name for name in colors if name in set(single["region"])]
-            handles = [panels[0].plot([], [], color=colors[name], linewidth=2)[0] for name in names]
-            lines = [panels[0].plot([], [], color=INK, linestyle=style)[0] for style in ("-", "--")]
-            panels[0].figure.legend([*handles, *lines], [*names, "reference", "prediction"],
-                                    loc="outside upper left", ncols=8, fontsize=8.5)  # fmt: skip
+        axes[0].figure.supxlabel("timepoint", fontsize=9.5)
+        axes[0].figure.supylabel("volume (ml)", fontsize=9.5)
+        names = [name for name in colors if name in set(single["region"])]
+        handles = [axes[0].plot([], [], color=colors[name], linewidth=2)[0] for name in names]
+        lines = [axes[0].plot([], [], color=INK, linestyle=style)[0] for style in ("-", "--")]
+        axes[0].figure.legend([*handles, *lines], [*names, "reference", "prediction"],
+                              loc="outside upper left", ncols=8)  # fmt: skip
 
 
 def _trajectory(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> None:
@@ -63,7 +60,6 @@ def _trajectory(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> No
                           markersize=3, linewidth=1.1)  # fmt: skip
         axes.set_xticks(range(len(part)), part["timepoint"].astype(str))
     logarithmic(axes, "y", "symlog", linthresh=0.1)
-    axes.tick_params(labelsize=8)
 
 
 def draw_detection(lesions: pd.DataFrame, colors: Mapping[str, str], path: str | Path) -> None:
@@ -73,7 +69,7 @@ def draw_detection(lesions: pd.DataFrame, colors: Mapping[str, str], path: str |
     left out, and bins with fewer than ``SMALLEST_BIN`` lesions are not drawn. The right panel counts lesions that were
     predicted where there is none.
     """
-    with figure(path, 1, 2, size=(7.8, 3.7), width_ratios=(2.2, 1)) as axes:
+    with figure(path, 1, 2, size=(WIDTH, 3.7), width_ratios=(2.2, 1)) as axes:
         found, false = axes[0]
         regions = [name for name in colors if name in set(lesions.get("region", []))]
         if not regions:
@@ -81,15 +77,17 @@ def draw_detection(lesions: pd.DataFrame, colors: Mapping[str, str], path: str |
             return false.set_axis_off()
         for region, line in zip(regions, LINES, strict=False):
             _detected(found, lesions[lesions["region"] == region], colors[region], line, region)
-        logarithmic(found)
         found.set_xlim(SIZES[0], SIZES[-1])
+        logarithmic(found)
         found.set(ylim=(-0.03, 1.03), xlabel="volume of the reference lesion (ml)", ylabel="share found")
         if found.get_legend_handles_labels()[0]:
-            found.legend(fontsize=8.5, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
+            found.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0))
+        else:
+            say(found, f"No size has {SMALLEST_BIN} reference lesions of a class.")
         wrong = lesions[lesions["state"] == "false_positive"]
         counts = [int((wrong["region"] == region).sum()) for region in regions]
         bars = false.barh(regions, counts, color=[colors[region] for region in regions], height=0.6)
-        false.bar_label(bars, padding=3, fontsize=8.5)
+        false.bar_label(bars, padding=3, fontsize=SMALL)
         false.set(xlabel="false-positive lesions", xlim=(0, max(counts, default=0) * 1.25 + 1))
         false.grid(axis="y", visible=False)
         false.invert_yaxis()
@@ -115,31 +113,42 @@ def _detected(axes: Axes, lesions: pd.DataFrame, color: str, line: object, regio
                       label=f"{region} (n = {len(kept)})")  # fmt: skip
 
 
-def draw_false_positives(metrics: pd.DataFrame, colors: Mapping[str, str], path: str | Path) -> None:
+def draw_false_positives(
+    metrics: pd.DataFrame, false_positives: pd.DataFrame, colors: Mapping[str, str], path: str | Path
+) -> None:
     """Draw the mean false-positive volume per class, split into loose outlines and hallucinated classes.
 
     Shares are in % of the class's mean reference volume, over all cases; the hallucinated part (hatched) is that of the
-    cases whose reference lacks the class.
+    cases whose reference lacks the class. Intervals are those of the table ``false_positives``.
     """
     scored = with_states(metrics)
     regions = single_labels(scored, colors)
-    with figure(path, size=(7.6, 1.2 + 0.5 * max(1, len(regions)))) as axes:
+    with figure(path, size=(WIDTH, 1.2 + 0.5 * max(1, len(regions)))) as axes:
         if not regions:
             return say(axes, NO_REFERENCE)
+        known = zip(false_positives["fp_percent_ci_low"], false_positives["fp_percent_ci_high"], strict=True)
+        intervals = {region: _interval(*ends) for region, ends in zip(false_positives["region"], known, strict=True)}
         for row, region in enumerate(regions):
             shares = false_positive_shares(scored[scored["region"] == region])
             if shares is None:
-                axes.text(0, row, " no reference has it", va="center", fontsize=8.5)
+                axes.text(0, row, " no reference has it", va="center", fontsize=SMALL)
                 continue
             loose, invented = shares
             axes.barh(row, loose, color=colors[region], height=0.6)
             axes.barh(row, invented, left=loose, color=colors[region], height=0.6, hatch="////", edgecolor="white")
-            words = f" {loose + invented:.1f} %, of which hallucinated {invented:.1f}"
-            axes.text(loose + invented, row, words, va="center", fontsize=8.5)  # fmt: skip
+            interval = intervals.get(region, "")
+            axes.annotate(f"{loose + invented:.1f} %{interval}; hallucinated {invented:.1f}", (loose + invented, row),
+                          xytext=(4, 0), textcoords="offset points", va="center", fontsize=SMALL)  # fmt: skip
         axes.set_yticks(range(len(regions)), regions)
-        axes.set(ylim=(len(regions) - 0.5, -0.5), xlabel="false-positive volume (% of the reference volume)")
-        axes.set_xlim(0, max(0.1, axes.get_xlim()[1]) * 1.45)
+        size = counted(scored["case"].nunique(), scored["patient"].nunique())
+        axes.set(ylim=(len(regions) - 0.5, -0.5), xlabel=f"false-positive volume (% of the reference volume), {size}")
+        axes.set_xlim(0, max(0.1, axes.get_xlim()[1]) * 1.8)
         axes.grid(axis="y", visible=False)
+
+
+def _interval(low: float, high: float) -> str:
+    """Return an interval in words, of which an upper end above 1,000 % says no more; nothing where there is none."""
+    return "" if np.isnan(low) else f" ({low:.1f} to {f'{high:.1f}' if high < 1000 else 'over 1,000'})"
 
 
 def false_positive_shares(part: pd.DataFrame) -> tuple[float, float] | None:

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 
 from posttx.cases import MODALITIES
 from posttx.reporting.palettes import MODALITY_NAMES, cycle
-from posttx.reporting.style import INK, figure, logarithmic, say
+from posttx.reporting.style import INK, PALE, SMALL, WIDTH, figure, logarithmic, note, points, say
 
-HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
+# of straight lines: circles make a file of 100 kB
+HATCHES = ("", "//", "\\\\", "xx", "--", "||", "++")
 COMBINATIONS = 12
 
 
@@ -26,7 +27,7 @@ def draw_intensities(intensity: pd.DataFrame, path: str | Path) -> None:
     """
     drawn = intensity[intensity["p99"] > 0]
     cohorts = list(dict.fromkeys(drawn["cohort"]))
-    with figure(path, size=(7.6, 3.9)) as axes:
+    with figure(path, size=(WIDTH, 3.9)) as axes:
         if drawn.empty:
             return say(axes, "No image was audited.")
         colors = cycle(cohorts)
@@ -42,10 +43,9 @@ def draw_intensities(intensity: pd.DataFrame, path: str | Path) -> None:
         handles, labels = axes.get_legend_handles_labels()
         cases = drawn.groupby("cohort")["case"].nunique()
         axes.legend(handles, [f"{name} (n = {cases[name]})" for name in labels], ncols=3, loc="lower left",
-                    bbox_to_anchor=(0, 1.01), borderaxespad=0)  # fmt: skip
-        if len(drawn) < len(intensity):
-            axes.text(0.99, 0.01, f"{len(intensity) - len(drawn)} without a positive value not drawn", ha="right",
-                      transform=axes.transAxes, fontsize=8)  # fmt: skip
+                    bbox_to_anchor=(0, 1.0))  # fmt: skip
+        left_out = len(intensity) - len(drawn)
+        note(axes, f"{left_out} without a positive value not drawn" if left_out else "")
 
 
 def draw_class_shares(labels: pd.DataFrame, colors: Mapping[str, str], path: str | Path) -> None:
@@ -56,7 +56,7 @@ def draw_class_shares(labels: pd.DataFrame, colors: Mapping[str, str], path: str
     """
     totals = labels.groupby(["cohort", "label", "name"], sort=False)["voxels"].sum().reset_index()
     cohorts = list(dict.fromkeys(totals["cohort"]))
-    with figure(path, size=(7.6, 1.3 + 0.62 * max(1, len(cohorts)))) as axes:
+    with figure(path, size=(WIDTH, 1.3 + 0.62 * max(1, len(cohorts)))) as axes:
         if totals["voxels"].sum() == 0:
             return say(axes, "No reference segmentation holds a labelled voxel.")
         for i, (name, rows) in enumerate(totals.sort_values("label").groupby("name", sort=False)):
@@ -64,18 +64,21 @@ def draw_class_shares(labels: pd.DataFrame, colors: Mapping[str, str], path: str
             sums = totals.groupby("cohort")["voxels"].sum().reindex(cohorts).to_numpy(float)
             share = 100 * np.divide(values, sums, out=np.zeros_like(values), where=sums > 0)
             starts = _stacked(axes, len(cohorts))
-            bars = axes.barh(cohorts, share, left=starts, color=colors.get(str(name), "#888888"), label=str(name),
-                             hatch=HATCHES[i % len(HATCHES)], edgecolor="white", linewidth=0.6,
-                             height=0.62)  # fmt: skip
+            bars = axes.barh(
+                range(len(cohorts)), share, left=starts, color=colors.get(str(name), "#888888"), label=str(name),
+                hatch=HATCHES[i % len(HATCHES)], edgecolor="white", linewidth=0.6, height=0.62,
+            )  # fmt: skip
             axes.bar_label(
                 bars, [f"{value:.1f}" if value >= 4 else "" for value in share], label_type="center", fontsize=9,
                 bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "boxstyle": "round,pad=0.15"},
                 color="#1f2329",
             )  # fmt: skip
+        cases = labels.groupby("cohort")["case"].nunique()
+        axes.set_yticks(range(len(cohorts)), [f"{name}\n(n = {cases[name]})" for name in cohorts], parse_math=False)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set(xlim=(0, 100), xlabel="share of the labelled voxels (%)")
-        axes.legend(ncols=7, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
+        axes.legend(ncols=7, loc="lower left", bbox_to_anchor=(0, 1.0))
 
 
 def draw_presence(labels: pd.DataFrame, colors: Mapping[str, str], path: str | Path) -> None:
@@ -83,22 +86,23 @@ def draw_presence(labels: pd.DataFrame, colors: Mapping[str, str], path: str | P
 
     ``labels`` has columns cohort, case, label, name, voxels, one row per case and label of the scheme.
     """
-    with figure(path, 1, 2, size=(7.6, 3.9), width_ratios=(1, 2.4)) as axes:
+    if labels.empty:
+        with figure(path) as axes:
+            return say(axes, "No reference segmentation was audited.")
+    names = list(dict.fromkeys(labels.sort_values("label")["name"]))
+    present = labels.assign(there=labels["voxels"] > 0).pivot_table(
+        index=["cohort", "case"], columns="name", values="there", aggfunc="any", fill_value=False
+    )[names]
+    counts = present.groupby(names).size().sort_values(ascending=False).head(COMBINATIONS)
+    cohorts = list(dict.fromkeys(labels["cohort"]))
+    size = (WIDTH, 1.0 + len(counts) * (0.12 + 0.1 * len(cohorts)))
+    with figure(path, 1, 2, size=size, width_ratios=(1, 2.4)) as axes:
         left, right = axes[0]
-        if labels.empty:
-            say(right, "No reference segmentation was audited.")
-            return left.set_axis_off()
-        names = list(dict.fromkeys(labels.sort_values("label")["name"]))
-        present = labels.assign(there=labels["voxels"] > 0).pivot_table(
-            index=["cohort", "case"], columns="name", values="there", aggfunc="any", fill_value=False
-        )[names]
-        counts = present.groupby(names).size().sort_values(ascending=False).head(COMBINATIONS)
-        cohorts = list(dict.fromkeys(labels["cohort"]))
         for row, pattern in enumerate(counts.index):
             pattern = pattern if isinstance(pattern, tuple) else (pattern,)
             for column, (name, there) in enumerate(zip(names, pattern, strict=True)):
-                left.scatter(column, row, s=90, color=colors.get(name, "#888888") if there else "none",
-                             edgecolor=INK if there else "#8c959f", linewidth=0.8)  # fmt: skip
+                left.scatter(column, row, s=70, color=colors.get(name, "#888888") if there else "none",
+                             edgecolor=INK if there else PALE, linewidth=0.8)  # fmt: skip
         left.set_xticks(range(len(names)), names)
         left.set_yticks([])
         left.set(xlim=(-0.6, len(names) - 0.4), ylim=(len(counts) - 0.4, -0.6))
@@ -118,9 +122,9 @@ def _share_bars(axes: Axes, present: pd.DataFrame, counts: pd.Series, cohorts: l
         places = np.arange(len(counts)) + (i - (len(cohorts) - 1) / 2) * height
         bars = axes.barh(places, shares, height=height * 0.92, color=colors[cohort], alpha=0.8,
                          label=f"{cohort} (n = {len(mine)})")  # fmt: skip
-        axes.bar_label(bars, [f"{share:.0f}" if share else "" for share in shares], padding=2, fontsize=8)
+        axes.bar_label(bars, [f"{share:.0f}" if share else "" for share in shares], padding=2, fontsize=SMALL)
     axes.set(ylim=(len(counts) - 0.4, -0.6), xlabel="share of the cohort's cases (%)", yticks=[])
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3)
 
 
 def _stacked(axes: Axes, count: int) -> np.ndarray:
@@ -138,4 +142,4 @@ def _jitter(axes: Axes, drawn: pd.DataFrame, cohorts: list[str], colors: Mapping
         for j, modality in enumerate(MODALITIES):
             values = drawn.loc[(drawn["cohort"] == cohort) & (drawn["modality"] == modality), "p99"].to_numpy(float)
             places = j + (i - (len(cohorts) - 1) / 2) * width + draw.uniform(-0.28, 0.28, len(values)) * width
-            axes.scatter(places, values, s=7, color=colors[cohort], alpha=0.75, linewidth=0, zorder=3)
+            points(axes, places, values, colors[cohort], size=8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,15 @@ from scipy import stats
 
 from posttx.analysis.agreement import log_limits
 from posttx.conventions import states_of
-from posttx.reporting.style import INK, STATES, figure, logarithmic, say
+from posttx.reporting.style import INK, STATES, WIDTH, counted, entitle, figure, logarithmic, note, panels, points, say
 
 NO_REFERENCE = "No case has a reference for it."
 BOOTSTRAPS = 400
-SMALLEST_TREND = 5
+# No correlation and no trend of fewer cases, no box and no band of fewer.
+SMALLEST_TREND = 10
+SMALLEST_BOX = 5
+# Of letters on a pale cell, in light and dark: no page replaces it, as it does INK.
+ON_PALE = "#1f2329"
 
 
 def with_states(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -32,7 +36,7 @@ def draw_dice(metrics: pd.DataFrame, colors: Mapping[str, str], path: str | Path
     """Draw the Dice of every case per region; missed and hallucinated classes have their own marks at 0."""
     scored = with_states(metrics)
     regions = [name for name in colors if name in set(scored["region"])]
-    with figure(path, size=(7.6, 4.4)) as axes:
+    with figure(path, size=(WIDTH, 4.4)) as axes:
         if not regions:
             return say(axes, NO_REFERENCE)
         draw = np.random.default_rng(0)
@@ -48,7 +52,7 @@ def draw_dice(metrics: pd.DataFrame, colors: Mapping[str, str], path: str | Path
         for state, marker in STATES.items():
             axes.scatter([], [], marker=marker, color=INK, s=22, label=state)
         axes.plot([], [], color=INK, linewidth=2, label="median, where present")
-        axes.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
+        axes.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1.0))
 
 
 def _distribution(axes: Axes, place: int, rows: pd.DataFrame, color: str, draw: np.random.Generator) -> None:
@@ -56,11 +60,10 @@ def _distribution(axes: Axes, place: int, rows: pd.DataFrame, color: str, draw: 
         dice = rows.loc[rows["state"] == state, "dice"].to_numpy(float)
         depth = {"present": 0.0, "missed": -0.025, "hallucinated": -0.055}[state]
         places = place + draw.uniform(-0.27, 0.27, len(dice))
-        axes.scatter(places, dice + depth, marker=marker, s=13 if state == "present" else 20, color=color,
-                     alpha=0.65, linewidth=0, zorder=3)  # fmt: skip
+        points(axes, places, dice + depth, color, marker, size=13 if state == "present" else 20)
     present = rows.loc[rows["state"].isin(["present", "missed"]), "dice"].dropna().to_numpy(float)
-    if len(present) >= SMALLEST_TREND:
-        axes.boxplot([present], positions=[place], widths=0.68, showfliers=False, patch_artist=True, zorder=2,
+    if len(present) >= SMALLEST_BOX:
+        axes.boxplot([present], positions=[place], widths=0.68, showfliers=False, patch_artist=True, zorder=4,
                      manage_ticks=False, boxprops={"facecolor": "none", "edgecolor": INK, "linewidth": 0.8},
                      whiskerprops={"color": INK, "linewidth": 0.8}, capprops={"color": INK, "linewidth": 0.8},
                      medianprops={"color": INK, "linewidth": 2})  # fmt: skip
@@ -83,28 +86,29 @@ def draw_volume_dice(metrics: pd.DataFrame, colors: Mapping[str, str], path: str
     is the 95 % interval of that line from resampling patients.
     """
     singles = single_labels(metrics, colors)
-    columns = min(2, max(1, len(singles)))
-    rows = -(-max(1, len(singles)) // columns)
-    with figure(path, rows, columns, size=(7.6, 2.6 * rows + 0.3), sharey=True) as axes:
-        panels = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
-        for panel in panels[len(singles) :]:
-            say(panel, "" if singles else NO_REFERENCE)
-        for panel, region in zip(panels, singles, strict=False):
-            rows_ = metrics[(metrics["region"] == region) & (metrics["n_ref"] > 0).fillna(False)]
-            panel.set_title(f"{region} (n = {len(rows_)})")
-            panel.set_ylim(-0.04, 1.04)
-            if rows_.empty:
-                say(panel, NO_REFERENCE)
-                continue
-            volume = rows_["volume_ref_mm3"].fillna(rows_["n_ref"].astype(float)).to_numpy(float) / 1000
-            dice = rows_["dice"].to_numpy(float)
-            missed = (rows_["n_pred"] == 0).to_numpy(bool)
-            for there, marker in ((~missed, STATES["present"]), (missed, STATES["missed"])):
-                panel.scatter(volume[there], dice[there], marker=marker, s=17, color=colors[region], alpha=0.75,
-                              linewidth=0, zorder=3)  # fmt: skip
+    with_class = metrics[(metrics["n_ref"] > 0).fillna(False)]
+    shown = [name for name in singles if (with_class["region"] == name).any()]
+    with panels(path, len(shown), sharey=True) as axes:
+        if not shown:
+            return say(axes[0], NO_REFERENCE)
+        for panel, region in zip(axes, shown, strict=True):
+            rows = with_class[with_class["region"] == region]
+            volume = rows["volume_ref_mm3"].fillna(rows["n_ref"].astype(float)).to_numpy(float) / 1000
+            dice = rows["dice"].to_numpy(float)
+            missed = (rows["n_pred"] == 0).to_numpy(bool)
+            for there, state in ((~missed, "present"), (missed, "missed")):
+                points(panel, volume[there], dice[there], colors[region], STATES[state])
             logarithmic(panel)
-            _trend(panel, np.log10(volume), dice, rows_["patient"].to_numpy(str))
-            panel.set(xlabel="reference volume (ml)", ylabel="Dice")
+            trend = _trend(panel, np.log10(volume), dice, rows["patient"].to_numpy(str))
+            entitle(panel, region, counted(len(rows), rows["patient"].nunique()))
+            panel.set(xlabel=f"reference volume (ml)\n{trend}", ylabel="Dice", ylim=(-0.04, 1.04))
+        note(axes[0], absent(singles, shown))
+
+
+def absent(regions: Sequence[str], shown: Sequence[str]) -> str:
+    """Return the sentence that names the classes without a panel; nothing where all have one."""
+    missing = [name for name in regions if name not in shown]
+    return f"Not shown, for no case has a value: {', '.join(missing)}." if missing else ""
 
 
 def single_labels(metrics: pd.DataFrame, colors: Mapping[str, str]) -> list[str]:
@@ -113,21 +117,21 @@ def single_labels(metrics: pd.DataFrame, colors: Mapping[str, str]) -> list[str]
     return [name for name in colors if name in single]
 
 
-def _trend(axes: Axes, x: np.ndarray, y: np.ndarray, patients: np.ndarray) -> None:
+def _trend(axes: Axes, x: np.ndarray, y: np.ndarray, patients: np.ndarray) -> str:
+    """Draw the line of ``y`` on ``x`` with its band, and return what the correlations are."""
     known = np.isfinite(x) & np.isfinite(y)
     x, y, patients = x[known], y[known], patients[known]
     if len(x) < SMALLEST_TREND or np.ptp(x) == 0:
-        return
+        return "too few for a trend"
     at = np.linspace(x.min(), x.max(), 40)
     fit = stats.linregress(x, y)
     axes.plot(10**at, fit.intercept + fit.slope * at, color=INK, linewidth=1.2, zorder=4)
-    if len(np.unique(patients)) >= SMALLEST_TREND:
+    if len(np.unique(patients)) >= SMALLEST_BOX:
         low, high = np.percentile(resampled_lines(x, y, patients, at), [2.5, 97.5], axis=0)
         axes.fill_between(10**at, low, high, color=INK, alpha=0.13, linewidth=0, zorder=1)
-    rho = stats.spearmanr(x, y).statistic if np.ptp(y) else float("nan")
-    pearson = stats.pearsonr(10**x, y).statistic if np.ptp(y) else float("nan")
-    axes.text(0.98, 0.04, f"Pearson {pearson:.2f}, Spearman {rho:.2f}", transform=axes.transAxes, ha="right",
-              fontsize=8.5, zorder=5)  # fmt: skip
+    if not np.ptp(y):
+        return "no correlation: all Dice are the same"
+    return f"Pearson {stats.pearsonr(10**x, y).statistic:.2f}, Spearman {stats.spearmanr(x, y).statistic:.2f}"
 
 
 def resampled_lines(x: np.ndarray, y: np.ndarray, patients: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -155,64 +159,69 @@ def draw_inter_class(inter_class: pd.DataFrame, names: Mapping[int, str], path: 
 
     ``inter_class`` is the table of that name (all ordered pairs); pairs with too few cases are empty and say so.
     """
-    with figure(path, size=(4.8, 3.9)) as axes:
-        if inter_class.empty:
-            return say(axes, NO_REFERENCE)
-        values = inter_class.pivot(index="volume_label", columns="dice_label", values="pearson_r").astype(float)
-        counts = inter_class.pivot(index="volume_label", columns="dice_label", values="n")
-        grid, pairs = values.to_numpy(np.float64), counts.to_numpy(np.int64)
+    cells = {
+        name: inter_class.pivot(index="volume_label", columns="dice_label", values=name)
+        for name in ("pearson_r", "pearson_r_ci_low", "pearson_r_ci_high", "n")
+    }
+    there = [label for label in cells["n"].index if cells["n"].loc[label].any() or cells["n"][label].any()]
+    grid, low, high, counts = (cell.loc[there, there].to_numpy(np.float64, na_value=np.nan) for cell in cells.values())
+    grid = np.where(counts < SMALLEST_TREND, np.nan, grid)
+    with figure(path, size=(5.6, 0.9 + 0.85 * max(1, len(there)))) as axes:
+        if not np.isfinite(grid).any():
+            return say(axes, f"Too few cases: no pair of classes has {SMALLEST_TREND}." if there else NO_REFERENCE)
         axes.pcolormesh(grid, cmap="RdBu_r", vmin=-1, vmax=1, edgecolors="white", linewidth=2)
-        for row in range(values.shape[0]):
-            for column in range(values.shape[1]):
-                value, n = float(grid[row, column]), int(pairs[row, column])
-                text = f"{value:.2f}\nn = {n}" if np.isfinite(value) else f"n = {n}\ntoo few"
-                axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8.5,
-                          color="white" if abs(value) > 0.6 else "#1f2329")  # fmt: skip
+        for (row, column), value in np.ndenumerate(grid):
+            lines = [f"{value:.2f}" if np.isfinite(value) else "too few"]
+            if np.isfinite(value) and np.isfinite(low[row, column]):
+                lines.append(f"{low[row, column]:.2f} to {high[row, column]:.2f}")
+            lines.append(f"n = {counts[row, column]:.0f}")
+            axes.text(column + 0.5, row + 0.5, "\n".join(lines), ha="center", va="center", fontsize=8,
+                      color="white" if abs(value) > 0.6 else ON_PALE)  # fmt: skip
         axes.set_facecolor("#e8eaed")
-        axes.set_xticks(np.arange(values.shape[1]) + 0.5, [names.get(int(i), str(i)) for i in values.columns])
-        axes.set_yticks(np.arange(values.shape[0]) + 0.5, [names.get(int(i), str(i)) for i in values.index])
-        axes.set(xlabel="Dice of ...", ylabel="reference volume of ...", title="Pearson r")
+        shown = [names.get(int(label), str(label)) for label in there]
+        axes.set_xticks(np.arange(len(there)) + 0.5, shown)
+        axes.set_yticks(np.arange(len(there)) + 0.5, shown)
+        axes.set(xlabel="Dice of ...", ylabel="reference volume of ...", title="Pearson r, 95 % interval")
         _as_matrix(axes)
+        note(axes, absent(list(names.values()), shown))
 
 
 def draw_volumes(metrics: pd.DataFrame, colors: Mapping[str, str], path: str | Path) -> None:
     """Draw the ratio of predicted to reference volume against their geometric mean per class (Bland and Altman).
 
     Solid: the mean ratio; dashed: the limits within which 95 % of the ratios lie, with the variance within patients
-    counted (``analysis.agreement``). Cases that miss or invent the class have no ratio and are counted in the title.
+    counted (``analysis.agreement``). Cases that miss or invent the class have no ratio and are counted below the axis.
     """
     singles = single_labels(metrics, colors)
-    columns = min(2, max(1, len(singles)))
-    rows = -(-max(1, len(singles)) // columns)
-    with figure(path, rows, columns, size=(7.6, 2.6 * rows + 0.3)) as axes:
-        panels = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
-        for panel in panels[len(singles) :]:
-            say(panel, "" if singles else NO_REFERENCE)
-        for panel, region in zip(panels, singles, strict=False):
-            there = metrics[
-                (metrics["region"] == region) & (metrics["n_ref"].fillna(0) + metrics["n_pred"].fillna(0) > 0)
-            ]
-            ref, pred = (there[f"volume_{name}_mm3"].to_numpy(float) / 1000 for name in ("ref", "pred"))
-            known = np.isfinite(ref) & np.isfinite(pred)
-            ref, pred = ref[known], pred[known]
-            limits = log_limits(ref, pred, there["patient"].to_numpy(object)[known])
-            without = len(ref) - limits.n
-            counted = f"n = {limits.n}, {limits.n_patients} patients"
-            panel.set_title(f"{region} ({counted}{f'; {without} missed or halluc.' if without else ''})", fontsize=9)
-            if not limits.n:
-                say(panel, "No volume is known." if len(there) and not len(ref) else NO_REFERENCE if not len(ref)
-                    else "No case has the class in both.")  # fmt: skip
-                continue
+    pairs = {name: _volumes(metrics[metrics["region"] == name]) for name in singles}
+    limits = {name: log_limits(*pair) for name, pair in pairs.items()}
+    shown = [name for name in singles if limits[name].n]
+    with panels(path, len(shown)) as axes:
+        if not shown:
+            return say(axes[0], "No case has a class in both reference and prediction." if singles else NO_REFERENCE)
+        for panel, region in zip(axes, shown, strict=True):
+            (ref, pred, _), found = pairs[region], limits[region]
             both = (ref > 0) & (pred > 0)
-            middle, ratio = np.sqrt(ref[both] * pred[both]), pred[both] / ref[both]
-            panel.scatter(middle, ratio, s=15, color=colors[region], alpha=0.75, linewidth=0, zorder=3)
+            ratio = pred[both] / ref[both]
+            points(panel, np.sqrt(ref[both] * pred[both]), ratio, colors[region])
             logarithmic(panel)
             logarithmic(panel, "y")
             panel.set_ylim(min(0.08, 0.8 * float(ratio.min())), max(12.0, 1.25 * float(ratio.max())))
-            for value, style in ((limits.ratio, "-"), (limits.low, "--"), (limits.high, "--")):
+            for value, style in ((found.ratio, "-"), (found.low, "--"), (found.high, "--")):
                 if np.isfinite(value):
-                    panel.axhline(value, color=INK, linewidth=0.9, linestyle=style)
-            panel.set(xlabel="geometric mean of both (ml)", ylabel="prediction / reference")
+                    panel.axhline(value, color=INK, linewidth=0.9, linestyle=style, zorder=4)
+            without = f"\n{len(ref) - found.n} without ratio" if len(ref) > found.n else ""
+            entitle(panel, region, counted(found.n, found.n_patients))
+            panel.set(xlabel=f"geometric mean of both (ml){without}", ylabel="prediction / reference")
+        note(axes[0], absent(singles, shown))
+
+
+def _volumes(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return reference and predicted volume in ml, and patient, of the cases in which either has the class."""
+    there = rows[rows["n_ref"].fillna(0) + rows["n_pred"].fillna(0) > 0]
+    ref, pred = (there[f"volume_{name}_mm3"].to_numpy(float) / 1000 for name in ("ref", "pred"))
+    known = np.isfinite(ref) & np.isfinite(pred)
+    return ref[known], pred[known], there["patient"].to_numpy(object)[known]
 
 
 def draw_confusion(confusion: pd.DataFrame, names: Mapping[int, str], path: str | Path) -> None:
@@ -232,15 +241,14 @@ def draw_confusion(confusion: pd.DataFrame, names: Mapping[int, str], path: str 
         share = 100 * np.divide(voxels, sums, out=np.full_like(voxels, np.nan), where=sums > 0)
         axes.pcolormesh(share, cmap="Blues", vmin=0, vmax=100, edgecolors="white", linewidth=2)
         axes.set_facecolor("#e8eaed")
-        for row in range(len(order)):
-            for column in range(len(order)):
-                value = share[row, column]
-                axes.text(column + 0.5, row + 0.5, f"{value:.1f}" if np.isfinite(value) else "-", ha="center",
-                          va="center", fontsize=9, color="white" if value > 60 else "#1f2329")  # fmt: skip
+        for (row, column), value in np.ndenumerate(share):
+            axes.text(column + 0.5, row + 0.5, f"{value:.1f}" if np.isfinite(value) else "-", ha="center", va="center",
+                      fontsize=9, color="white" if value > 60 else ON_PALE)  # fmt: skip
         texts = ["background", *names.values()]
         axes.set_xticks(np.arange(len(order)) + 0.5, texts)
         axes.set_yticks(np.arange(len(order)) + 0.5, texts)
-        axes.set(xlabel="predicted as", ylabel="reference", title="% of each row")
+        axes.set(xlabel="predicted as", ylabel="reference")
+        entitle(axes, "% of each row", f"n = {confusion['case'].nunique()}")
         _as_matrix(axes)
 
 

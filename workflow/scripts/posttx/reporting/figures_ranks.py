@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from posttx.reporting.style import INK, figure, say
+from posttx.reporting.style import INK, SMALL, WIDTH, figure, say
 
 
 def draw_ranks(ranks: pd.DataFrame, path: str | Path) -> None:
@@ -15,7 +15,7 @@ def draw_ranks(ranks: pd.DataFrame, path: str | Path) -> None:
 
     ``ranks`` is the table of ``analysis.ranks.rank_models``; a model without an interval is a point.
     """
-    with figure(path, size=(7.6, 1.3 + 0.45 * max(1, len(ranks)))) as axes:
+    with figure(path, size=(WIDTH, 1.3 + 0.45 * max(1, len(ranks)))) as axes:
         if ranks.empty:
             return say(axes, "Fewer than two models have a case in common.")
         places = np.arange(len(ranks))
@@ -29,7 +29,7 @@ def draw_ranks(ranks: pd.DataFrame, path: str | Path) -> None:
             if np.isfinite(row["first_percent"]):
                 told = f"first in {row['first_percent']:.0f} %"
                 axes.annotate(told, (1.0, place), xycoords=("axes fraction", "data"),
-                              xytext=(6, 0), textcoords="offset points", va="center", fontsize=8.5)  # fmt: skip
+                              xytext=(6, 0), textcoords="offset points", va="center", fontsize=SMALL)  # fmt: skip
         first = ranks.iloc[0]
         axes.set(
             ylim=(len(ranks) - 0.5, -0.5),

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 
 from posttx.analysis.evidence import Evidence
 from posttx.analysis.subgroups import MEAN
-from posttx.reporting.style import INK, figure, say
+from posttx.reporting.style import INK, SMALL, entitle, panels, say
 
 SHOWN = (Evidence.ABOVE, Evidence.BELOW)
 NO_GROUPS = "There are no subgroups to compare."
-LONGEST = 26
+LONGEST = 24
 COLUMNS = 3
 
 
@@ -28,36 +28,31 @@ def draw_subgroups(subgroups: pd.DataFrame, colors: Mapping[str, str], conventio
     rows = subgroups[(subgroups["convention"] == convention) & subgroups["value"].notna()]
     regions = [name for name in (*colors, MEAN) if name in set(rows["region"])]
     groups = list(dict.fromkeys(zip(rows["fact"], rows["group"], strict=True)))
-    if not groups:
-        with figure(path) as axes:
-            return say(axes, NO_GROUPS)
-    height = len(regions) // COLUMNS + bool(len(regions) % COLUMNS)
-    size = (9.6, height * (1.0 + 0.24 * len(groups)))
-    with figure(path, height, COLUMNS, size=size, sharex=True, sharey=True) as panels:
-        for panel in panels.flat[len(regions) :]:
-            panel.set_axis_off()
-        for panel, region in zip(panels.flat, regions, strict=False):
+    with panels(path, len(regions) if groups else 0, COLUMNS, 1.0 + 0.24 * len(groups), 0.0, sharex=True,
+                sharey=True) as axes:  # fmt: skip
+        if not groups:
+            return say(axes[0], NO_GROUPS)
+        for panel, region in zip(axes, regions, strict=True):
             own = rows[rows["region"] == region].set_index(["fact", "group"])
-            color = colors.get(region, INK)
             for place, key in enumerate(groups):
                 if key in own.index:
-                    _mark(panel, place, own.loc[key], color)
-            panel.set_title("mean over labels" if region == MEAN else region)
+                    _mark(panel, place, own.loc[key], colors.get(region, INK))
+            entitle(panel, "mean over labels" if region == MEAN else region, "patients")
             panel.set(ylim=(len(groups) - 0.4, -0.6), xlim=(-0.02, 1.14))
-            panel.set_yticks(range(len(groups)), [_name(*key) for key in groups], parse_math=False, fontsize=8.5)
+            panel.set_yticks(range(len(groups)), [_name(*key) for key in groups], parse_math=False, fontsize=SMALL)
             panel.grid(axis="y", visible=False)
             panel.set_xticks((0, 0.25, 0.5, 0.75, 1.0), ("0", ".25", ".5", ".75", "1"))
             panel.tick_params(labelbottom=True)
-            panel.set_xlabel("Dice; right: patients")
+            panel.set_xlabel("Dice")
 
 
 def _mark(panel: Axes, place: int, row: pd.Series, color: str) -> None:
     if not np.isnan(row["ci_low"]):
         panel.plot([row["ci_low"], row["ci_high"]], [place, place], color=color, linewidth=1.4)
     shown = row["outcome"] in SHOWN
-    panel.plot(row["value"], place, "o", color=color, markersize=5, markerfacecolor=color if shown else "white")
+    panel.plot(row["value"], place, "o", color=color, markersize=5, markerfacecolor=color if shown else "none")
     panel.annotate(
-        f"{row['n_patients']}", (1.13, place), ha="right", va="center", fontsize=7, color=INK, annotation_clip=False
+        f"{row['n_patients']}", (1.13, place), ha="right", va="center", fontsize=SMALL, color=INK, annotation_clip=False
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from posttx.errors import PostTxError
 from posttx.reporting.palettes import cycle
-from posttx.reporting.style import figure, say
+from posttx.reporting.style import WIDTH, figure, say
 
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 
@@ -49,7 +49,7 @@ def read_folds(checkpoints: Iterable[Path]) -> dict[str, pd.DataFrame]:
 def draw_curves(folds: Mapping[str, pd.DataFrame], path: str | Path) -> None:
     """Draw loss and validation pseudo Dice over the epochs, one line per fold (``read_progress``)."""
     known = {fold: table for fold, table in folds.items() if len(table)}
-    with figure(path, 1, 2, size=(7.8, 3.7)) as axes:
+    with figure(path, 1, 2, size=(WIDTH, 3.7)) as axes:
         loss, dice = axes[0]
         if not known:
             say(loss, "No progress was recorded.")
@@ -63,7 +63,7 @@ def draw_curves(folds: Mapping[str, pd.DataFrame], path: str | Path) -> None:
             dice.plot(table["epoch"], table["pseudo_dice"], **{**common, "linewidth": 1.5}, label=f"fold {fold}")
         loss.set(xlabel="epoch", ylabel="loss (Dice + cross-entropy)", title="Loss: training thin, validation thick")
         dice.set(xlabel="epoch", ylabel="mean pseudo Dice", title="Validation pseudo Dice", ylim=(-0.02, 1.02))
-        dice.legend(loc="lower right", fontsize=8.5)
+        dice.legend(loc="lower right")
 
 
 def _repeat(values: Iterable[object]) -> Iterable[object]:

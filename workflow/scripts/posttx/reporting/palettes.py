@@ -11,6 +11,8 @@ from posttx.labels import LabelScheme
 # deuteranopia (Machado, Oliveira and Fernandes 2009) or protanopia, all pairs of the seven differ by 15 in CIEDE2000 or
 # more; of the original four pairs do not.
 OKABE_ITO = ("#B85C00", "#00A272", "#0067B2", "#DB9F1F", "#CC79A7", "#54B9F1", "#F3FF44")
+# Of cohorts and folds: none of the classes' colours, none too pale on white or too dark on black.
+FURTHER = ("#3b78b5", "#c9822b", "#4f9d69", "#a25fa0", "#6b7a8f", "#b5524a")
 PALETTES = ("scheme", "okabe-ito")
 MODALITY_NAMES = {"t1n": "T1", "t1c": "T1-Gd", "t2w": "T2", "t2f": "FLAIR"}
 
@@ -57,4 +59,4 @@ def palette_style(regions: Mapping[str, Mapping[str, Any]]) -> str:
 
 def cycle(names: Iterable[str]) -> dict[str, str]:
     """Return name -> colour for things that have no colour of their own (cohorts, folds), in the order given."""
-    return {name: OKABE_ITO[(i + 2) % len(OKABE_ITO)] for i, name in enumerate(names)}
+    return {name: FURTHER[i % len(FURTHER)] for i, name in enumerate(names)}
