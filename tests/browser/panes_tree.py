@@ -71,7 +71,7 @@ def write_panes(
     """Write a review page of the cohort ``additional`` from model -> rows and what is told of them; return the page."""
     cohort = {**COHORT, "models": list(rows), "baseline": "old" if "old" in rows else None}
     cases = {f"additional/{model}": given for model, given in rows.items()}
-    return write_review_page(folder, facts, classes=classes, cohorts=[cohort], cases=cases, **changes)
+    return write_review_page(folder, facts, **{"classes": classes, "cohorts": [cohort], "cases": cases, **changes})
 
 
 def written(page: Path) -> dict[str, Any]:

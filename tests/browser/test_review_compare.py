@@ -184,7 +184,7 @@ def test_only_settings_that_differ_are_shown(at):
 
 def test_one_model_says_that_there_is_nothing_to_compare(opened, tmp_path):
     page = opened_at(opened, write_panes(tmp_path, {"new": rows_of(tree.case_metrics(4))}), COMPARE)
-    assert "one model" in page.locator("#pane-compare").inner_text()
+    assert "new is the one model of additional" in page.locator("#pane-compare").inner_text()
 
 
 def test_models_without_a_scan_in_common_and_without_references_are_said(opened, tmp_path):

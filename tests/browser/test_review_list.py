@@ -244,6 +244,14 @@ def test_no_case_and_no_reference_are_said(opened, tmp_path):
     page.wait_for_selector("#pane-list :text('There is no case.')")
 
 
+def test_a_report_without_any_cohort_shows_empty_panes(opened, tmp_path):
+    page = opened_at(opened, write_panes(tmp_path, {}, cohorts=[]))
+    assert "There is no case." in page.locator("#pane-list").inner_text()
+    for view, said in (("compare", "There is no model."), ("patients", "There is no patient.")):
+        page.locator(f"nav a[data-view='{view}']").click()
+        page.wait_for_selector(f"#pane-{view} :text('{said}')")
+
+
 def test_1621_cases_of_two_models_are_filtered_at_once_on_a_small_page(opened, tmp_path):
     new = tree.case_metrics(1621)
     rows = {model: rows_of(table, 0) for model, table in (("new", new), ("old", other_model(new)))}

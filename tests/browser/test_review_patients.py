@@ -104,6 +104,17 @@ def test_without_references_the_model_alone_is_told(opened, tmp_path):
     assert page.locator(".differs").count() == 0
 
 
+def test_volumes_of_counts_alone_are_unknown_not_none(opened, tmp_path):
+    rows = [visit("p1", time, None, None, has=0) for time in (1, 2)]
+    for row in rows:
+        row[5] = [[0.5, PRESENT, None, None, 0, 0] for _ in CLASSES]
+    page = patient(opened, tmp_path, rows)
+    told = page.locator("#pane-patients").inner_text()
+    assert "NETC, SNFH, ET, RC: volumes unknown." in told
+    assert "ET: volumes unknown" in page.locator("#pane-patients li").inner_text()
+    assert page.locator(".differs").count() == 0
+
+
 def test_a_patient_that_is_not_there_is_said_and_no_patient_too(opened, tmp_path):
     page = page_of(opened, tmp_path, [visit("p1", 1, 1.0, 2.0)], f"{PATIENTS}&patient=p<b>9")
     assert "There is no patient “p<b>9” of new in additional." in page.locator("#message").inner_text()

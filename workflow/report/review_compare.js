@@ -218,8 +218,8 @@
     drawn = [here.cohort, here.model, partner].join("\t");
     if (!partner) {
       const earlier = groups(here, "").names.length ? [differences(here, "")] : [];
-      const count = cohortOf(here.cohort).models.length ? "one model" : "no model";
-      pane.replaceChildren(note(`Cohort ${here.cohort} has ${count}: there is nothing to compare it with scan by scan.`), ...earlier);
+      const said = here.model ? `${here.model} is the one model of ${here.cohort}: there is nothing to compare it with scan by scan.` : "There is no model.";
+      pane.replaceChildren(note(said), ...earlier);
       return;
     }
     const [second, model] = inOrder(here, partner), at = Object.assign({}, here, { model }), pairs = paired(at, second);

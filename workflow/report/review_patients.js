@@ -31,12 +31,12 @@
     const apart = known ? Math.abs(pred - ref) : 0;
     return {
       name: after.name, ref, pred, known, differs: apart > APART_ML && apart > APART_SHARE * Math.abs(ref),
-      never: [before, after].every((found) => !found.ref && !found.pred)
+      never: [before, after].every((found) => found.ref === 0 && found.pred === 0)
     };
   }
   const differing = (rows) => Array.from(new Set(posttx.steps(rows).flatMap((one) => one.classes.filter((part) => part.differs).map((part) => part.name))));
   function sentence(part) {
-    if (part.ref === null) { return part.pred === null ? `${part.name}: no volumes` : `${part.name} ${signed(part.pred, 1)} ml by model, no reference`; }
+    if (part.ref === null) { return part.pred === null ? `${part.name}: volumes unknown` : `${part.name} ${signed(part.pred, 1)} ml by model, no reference`; }
     if (part.pred === null) { return `${part.name} ${signed(part.ref, 1)} ml by reference, no prediction`; }
     return `${part.name} ${signed(part.ref, 1)} ml by reference, ${signed(part.pred, 1)} ml by model${part.differs ? ": the course differs" : ""}`;
   }
@@ -91,11 +91,11 @@
   }
   const ml = (value) => (value === null ? "–" : value.toFixed(2));
   function charts(rows) {
-    const plots = make("div", { class: "plots" }), missing = [];
+    const plots = make("div", { class: "plots" }), missing = [], unknown = [];
     posttx.data.classes.forEach(function ({ name }, i) {
       const visits = rows.map((row) => [row.timepoint, row.classes[i].ref, row.classes[i].pred]);
       const most = Math.max(0, ...visits.flatMap((one) => [one[1] || 0, one[2] || 0]));
-      if (!most) { missing.push(name); return; }
+      if (!most) { (visits.every((one) => one[1] === null && one[2] === null) ? unknown : missing).push(name); return; }
       const plot = make("div", { class: "plot" }), title = make("h3", {}, name);
       title.prepend(posttx.swatch(i));
       const cells = rows.map((row) => [String(row.timepoint), ml(row.classes[i].ref), ml(row.classes[i].pred), posttx.toldClass(row.classes[i])]);
@@ -106,7 +106,7 @@
       plots.append(plot);
     });
     const said = "Millilitres over the times of the scans; solid with full dots: reference, dashed with rings: prediction."
-      + (missing.length ? ` ${missing.join(", ")}: no volume in any scan.` : "");
+      + (missing.length ? ` ${missing.join(", ")}: no volume in any scan.` : "") + (unknown.length ? ` ${unknown.join(", ")}: volumes unknown.` : "");
     return [make("p", { class: "note" }, said), plots];
   }
   function sentences(rows) {
