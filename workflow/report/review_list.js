@@ -177,11 +177,11 @@
     return rows.length ? parts.join("; ") + "." : "There is no case.";
   }
   function show(at, previous) {
-    const key = at.cohort + "/" + at.model, rows = posttx.rows(at.cohort, at.model);
+    const rows = posttx.rows(at.cohort, at.model);
     const focused = document.activeElement && document.activeElement.dataset.token;
     // a link from elsewhere lists what it says and no less
-    if (key !== listed || (at.view === "list" && !["list", "case"].includes(previous.view))) { forget(); }
-    listed = key;
+    if (at.cohort !== listed || (at.view === "list" && !["list", "case"].includes(previous.view))) { forget(); }
+    listed = at.cohort;
     about.textContent = summary(rows);
     drawChips(rows, at.filter);
     refresh();

@@ -124,6 +124,10 @@
     element.append(...items);
     return [element, make("p", { class: "note" }, RULE)];
   }
+  function scansOf(rows, at) {
+    const count = `${rows.length} ${rows.length === 1 ? "scan" : "scans"}, model ${at.model}.`;
+    return rows.some((row) => row.thumb) ? count + " Each picture is the slice of that scan's first finding: slices differ between scans." : count;
+  }
   function drawPatient(at) {
     const rows = patientsOf(at).get(at.patient), names = listed(at).map((one) => one.patient), place = names.indexOf(at.patient);
     const bar = make("div", { class: "tools" });
@@ -137,7 +141,7 @@
     const heading = make("h2", { tabindex: "-1" }, at.patient), strip = make("div", { class: "visits", tabindex: "0", role: "group", "aria-label": "Scans" });
     strip.append(...rows.map((row) => visit(at, row)));
     const part = (title) => make("h3", {}, title);
-    pane.replaceChildren(bar, heading, make("p", { class: "note" }, `${rows.length} ${rows.length === 1 ? "scan" : "scans"}, model ${at.model}.`), strip,
+    pane.replaceChildren(bar, heading, make("p", { class: "note" }, scansOf(rows, at)), strip,
       part("Course"), ...sentences(rows), part("Volumes, ml"), ...charts(rows));
     return heading;
   }
