@@ -274,3 +274,12 @@ def test_a_primary_endpoint_of_no_region_is_refused():
     config = configuration.complete({"statistics": {"primary": {"region": "CC"}}}, DEFAULTS)
     with pytest.raises(PostTxError, match=r"no region 'CC'.*mean, ET"):
         configuration.check_primary(config, ["ET"])
+
+
+@pytest.mark.parametrize("value", [1.0, -0.0])
+def test_a_whole_number_written_as_a_fraction_is_refused_by_name(value):
+    config = configuration.complete(copy.deepcopy(DEMO), DEFAULTS)
+    config["cohorts"]["training"]["phantom"]["seed"] = value
+    with pytest.raises(PostTxError) as raised:
+        configuration.check_schema(config, SCHEMA)
+    assert f"cohorts.training.phantom.seed: {value} is not of type 'integer'" in str(raised.value)

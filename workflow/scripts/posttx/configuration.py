@@ -86,12 +86,22 @@ def _merged(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
+def _is_whole(_: Any, value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# JSON Schema takes 1.0 for an integer; as a seed or a number of cases it fails where it is used.
+_Strict = validators.extend(
+    Draft202012Validator, type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_whole)
+)
+
+
 def check_schema(config: Mapping[str, Any], schema: Mapping[str, Any], source: str | Path = "") -> None:
     """Raise one error with a line per key that does not fit the JSON schema; an unknown key gets the likely one named.
 
     Snakemake's own validation prints schema and configuration whole, and takes a tenth of a second to read the schema.
     """
-    errors = Draft202012Validator(schema).iter_errors(config)
+    errors = _Strict(schema).iter_errors(config)
     lines = [_schema_problem(error) for error in sorted(errors, key=lambda error: [str(key) for key in error.path])]
     lines += [f"{where}: the name {name!r} is no text to YAML, put it in quotes" for where, name in _nameless(config)]
     # A schema's `$` matches before a last line break too, and names of cohorts and models become folders.
