@@ -3,6 +3,9 @@
   "use strict";
   const posttx = window.posttx, make = posttx.make;
   const NEAR = 14;
+  const STEPS = {
+    ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10, Home: -Infinity, End: Infinity
+  };
 
   posttx.svg = function (tag, attributes, text) {
     const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -35,7 +38,9 @@
     );
     return { root, x, y };
   }
-  const marks = (points, at) => points.map((one) => { const [x, y] = at(one); return `M${x.toFixed(1)} ${y.toFixed(1)}h0`; }).join("");
+  function marks(points, at) {
+    return points.map(at).map(([x, y]) => `M${x.toFixed(1)} ${y.toFixed(1)}h0`).join("");
+  }
 
   /* Return a chart of points {x, y, text, open}: a slider over its points for keys and screen readers, Enter and click
      open one. `options`: label, xTitle, yTitle, color, solid(point) -> whether it is drawn in full. */
@@ -60,17 +65,22 @@
       read.textContent = points[current].text;
     }
     if (points.length) {
-      const named = { role: "slider", tabindex: "0", "aria-label": options.label, "aria-valuemin": 1, "aria-valuemax": points.length, "aria-valuenow": 1, "aria-valuetext": points[0].text };
+      const named = {
+        role: "slider", tabindex: "0", "aria-label": options.label, "aria-valuemin": 1, "aria-valuemax": points.length,
+        "aria-valuenow": 1, "aria-valuetext": points[0].text
+      };
       Object.entries(named).forEach(([name, value]) => root.setAttribute(name, String(value)));
-      const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10, Home: -Infinity, End: Infinity };
       root.addEventListener("keydown", function (event) {
         if (event.ctrlKey || event.altKey || event.metaKey) { return; }
-        if (Object.hasOwn(steps, event.key)) { show(current + steps[event.key]); } else if (event.key === "Enter") { points[current].open(); } else { return; }
+        if (event.key === "Enter") { points[current].open(); }
+        else if (Object.hasOwn(STEPS, event.key)) { show(current + STEPS[event.key]); }
+        else { return; }
         event.preventDefault();
       });
       root.addEventListener("focus", () => show(current));
-      root.addEventListener("mousemove", (event) => { const found = nearest(event); if (found >= 0) { show(found); } });
-      root.addEventListener("click", (event) => { const found = nearest(event); if (found >= 0) { points[found].open(); } });
+      const near = (action) => (event) => { const found = nearest(event); if (found >= 0) { action(found); } };
+      root.addEventListener("mousemove", near(show));
+      root.addEventListener("click", near((found) => points[found].open()));
     }
     function nearest(event) {
       const inside = new DOMPoint(event.clientX, event.clientY).matrixTransform(root.getScreenCTM().inverse());
@@ -91,7 +101,9 @@
     const root = svg("svg", { viewBox: "0 0 160 18", class: "interval", "aria-hidden": "true" });
     const x = (at) => 80 + 76 * Math.max(-1, Math.min(1, at / reach));
     root.append(svg("line", { x1: 80, x2: 80, y1: 0, y2: 18, class: "axis" }));
-    if (low !== null && high !== null) { root.append(svg("line", { x1: x(low), x2: x(high), y1: 9, y2: 9, stroke: color, "stroke-width": 3 })); }
+    if (low !== null && high !== null) {
+      root.append(svg("line", { x1: x(low), x2: x(high), y1: 9, y2: 9, stroke: color, "stroke-width": 3 }));
+    }
     if (value !== null) { root.append(svg("circle", { cx: x(value), cy: 9, r: 4.5, fill: color })); }
     return root;
   };
@@ -102,7 +114,8 @@
     const y = (count) => 26 - 22 * (count / Math.max(1, before, after));
     root.append(
       svg("line", { x1: 8, x2: 82, y1: y(before), y2: y(after), stroke: color, "stroke-width": 2 }),
-      svg("circle", { cx: 8, cy: y(before), r: 4, class: "hollow", stroke: color }), svg("circle", { cx: 82, cy: y(after), r: 4, fill: color })
+      svg("circle", { cx: 8, cy: y(before), r: 4, class: "hollow", stroke: color }),
+      svg("circle", { cx: 82, cy: y(after), r: 4, fill: color })
     );
     return root;
   };
@@ -112,17 +125,24 @@
     const width = 300, height = 92, left = 40;
     const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": label });
     const times = visits.map((visit) => visit[0]), first = Math.min(...times), last = Math.max(...times);
-    const x = (time) => (last > first ? left + 8 + (width - left - 20) * (time - first) / (last - first) : (width + left) / 2);
+    const along = (time) => left + 8 + (width - left - 20) * (time - first) / (last - first);
+    const x = (time) => (last > first ? along(time) : (width + left) / 2);
     const y = (ml) => height - 22 - (height - 32) * (most > 0 ? ml / most : 0);
     [0, most].filter((tick, i) => i === 0 || tick > 0).forEach((tick) => root.append(
       svg("line", { x1: left, x2: width - 4, y1: y(tick), y2: y(tick), class: "rule" }),
-      svg("text", { x: left - 4, y: y(tick) + 4, "text-anchor": "end" }, tick === 0 ? "0 ml" : tick.toFixed(tick < 10 ? 1 : 0))
+      svg("text", { x: left - 4, y: y(tick) + 4, "text-anchor": "end" }, tick ? tick.toFixed(tick < 10 ? 1 : 0) : "0 ml")
     ));
-    Array.from(new Set([first, last])).forEach((time) => root.append(svg("text", { x: x(time), y: height - 6, "text-anchor": "middle" }, String(time))));
+    new Set([first, last]).forEach(function (time) {
+      root.append(svg("text", { x: x(time), y: height - 6, "text-anchor": "middle" }, String(time)));
+    });
     [[1, "solid"], [2, "dashed"]].forEach(function ([part, style]) {
       const known = visits.filter((visit) => visit[part] !== null);
-      root.append(svg("polyline", { points: known.map((visit) => `${x(visit[0])},${y(visit[part])}`).join(" "), class: "course " + style, stroke: color }));
-      known.forEach((visit) => root.append(svg("circle", { cx: x(visit[0]), cy: y(visit[part]), r: 3.5, class: part === 2 ? "hollow" : "", fill: color, stroke: color })));
+      const points = known.map((visit) => `${x(visit[0])},${y(visit[part])}`).join(" ");
+      root.append(svg("polyline", { points, class: "course " + style, stroke: color }));
+      known.forEach(function (visit) {
+        const look = { class: part === 2 ? "hollow" : "", fill: color, stroke: color };
+        root.append(svg("circle", { cx: x(visit[0]), cy: y(visit[part]), r: 3.5, ...look }));
+      });
     });
     return root;
   };

@@ -16,12 +16,14 @@
   }
   // The baseline, else the one named first, stands for before, as in the pipeline's comparison.
   function inOrder(at, partner) {
-    const { models, baseline } = cohortOf(at.cohort), pair = models.filter((model) => [at.model, partner].includes(model));
+    const { models, baseline } = cohortOf(at.cohort);
+    const pair = models.filter((model) => [at.model, partner].includes(model));
     return pair[1] === baseline ? [pair[1], pair[0]] : pair;
   }
   function paired(at, second) {
     const theirs = new Map(posttx.rows(at.cohort, second).map((row) => [row.case, row]));
-    return posttx.rows(at.cohort, at.model).filter((row) => theirs.has(row.case)).map((row) => [theirs.get(row.case), row]);
+    return posttx.rows(at.cohort, at.model).filter((row) => theirs.has(row.case))
+      .map((row) => [theirs.get(row.case), row]);
   }
   function part(title, ...children) {
     const section = make("section");
@@ -71,7 +73,8 @@
   function valued(value, digits) { return value === null ? "–" : signed(value, digits); }
   function difference(row, reach) {
     const place = posttx.data.classes.findIndex((one) => one.name === row.region), d = row.digits;
-    const interval = row.ci_low === null || row.ci_high === null ? "no interval" : `${valued(row.ci_low, d)} to ${valued(row.ci_high, d)}`;
+    const open = row.ci_low === null || row.ci_high === null;
+    const interval = open ? "no interval" : `${valued(row.ci_low, d)} to ${valued(row.ci_high, d)}`;
     const p = row.p_holm === null ? "–" : row.p_holm < 0.001 ? "< 0.001" : row.p_holm.toFixed(3);
     const name = classCell(row.region);
     name.append(make("span", { class: "note block" }, `${row.n} scans, ${row.n_patients} patients`));
@@ -83,16 +86,21 @@
   function differences(at, second) {
     const { found, names } = groups(at, second);
     if (!names.length) { return part("Differences", note("The pipeline has compared no such pair.")); }
-    const select = make("select", { id: "compare-group" }), label = make("label", {}, "Difference "), holder = make("div");
+    const label = make("label", {}, "Difference "), select = make("select", { id: "compare-group" });
+    const holder = make("div");
     select.append(...names.map((name) => make("option", { value: name }, name)));
     select.value = names.includes(group) ? group : names[0];
     label.append(select);
     function fill() {
       const rows = found.get(select.value), first = rows[0];
-      const reach = Math.max(1e-9, ...rows.flatMap((row) => [row.difference, row.ci_low, row.ci_high]).map((value) => Math.abs(value || 0)));
+      const ends = rows.flatMap((row) => [row.difference, row.ci_low, row.ci_high]);
+      const reach = Math.max(1e-9, ...ends.map((value) => Math.abs(value || 0)));
+      const titles = ["Class", "", "Difference (95 % interval)", "p, Holm", "Verdict"];
       holder.replaceChildren(
-        note(`Paired by scan; 95 % interval by patient, p after Holm over all comparisons; ${first.n_unpaired} scans that only one of them has are left out. The verdict follows from interval and p; “not shown” is not equality.`),
-        plain("Differences", ["Class", "", "Difference (95 % interval)", "p, Holm", "Verdict"], rows.map((row) => difference(row, reach)))
+        note("Paired by scan; 95 % interval by patient, p after Holm over all comparisons; "
+          + `${first.n_unpaired} scans that only one of them has are left out. `
+          + "The verdict follows from interval and p; “not shown” is not equality."),
+        plain("Differences", titles, rows.map((row) => difference(row, reach)))
       );
     }
     select.addEventListener("change", function () { group = select.value; fill(); });
@@ -109,28 +117,32 @@
     const plots = make("div", { class: "plots" });
     posttx.data.classes.forEach(function ({ name }, i) {
       const both = pairs.filter(([before, after]) => has(before.classes[i]) && has(after.classes[i]));
-      const points = both.map(([before, after]) => ({
-        x: before.classes[i].dice, y: after.classes[i].dice, solid: after.viewable, open: () => review(after, at.model),
-        text: `${after.case}: ${second} ${before.classes[i].dice.toFixed(4)}, ${at.model} ${after.classes[i].dice.toFixed(4)}`
-      }));
+      const points = both.map(function ([before, after]) {
+        const x = before.classes[i].dice, y = after.classes[i].dice;
+        const text = `${after.case}: ${second} ${x.toFixed(4)}, ${at.model} ${y.toFixed(4)}`;
+        return { x, y, text, solid: after.viewable, open: () => review(after, at.model) };
+      });
       points.sort((one, two) => (one.y - one.x) - (two.y - two.x));
       const up = points.filter((one) => one.y > one.x).length, down = points.filter((one) => one.y < one.x).length;
       const plot = posttx.scatter(points, {
-        label: `${name}: Dice of ${points.length} scans, lowest change first`, color: color(i), solid: (point) => point.solid,
-        xTitle: "Dice, " + second, yTitle: "Dice, " + at.model
+        label: `${name}: Dice of ${points.length} scans, lowest change first`, color: color(i),
+        solid: (point) => point.solid, xTitle: "Dice, " + second, yTitle: "Dice, " + at.model
       });
       const title = make("h3", {}, name);
       title.prepend(posttx.swatch(i));
-      plot.prepend(title, note(`${points.length} scans have it: Dice higher in ${up}, lower in ${down}, equal in ${points.length - up - down}.`));
+      const equal = points.length - up - down;
+      plot.prepend(title, note(`${points.length} scans have it: Dice higher in ${up}, lower in ${down}, equal in ${equal}.`));
       plots.append(plot);
     });
-    const how = "One dot a scan; above the line, Dice is higher with " + at.model + ". Pale dots have no images here. Arrow keys walk the dots, Enter or a click opens the scan, where m shows the other model.";
+    const how = `One dot a scan; above the line, Dice is higher with ${at.model}. Pale dots have no images here. `
+      + "Arrow keys walk the dots, Enter or a click opens the scan, where m shows the other model.";
     return part("Dice, scan by scan", note(how), plots);
   }
 
   function counted(model, token, count, whole, at) {
     if (!whole) { return String(count); }
-    return make("a", { href: posttx.address(Object.assign({}, at, { model, view: "list", case: null, filter: [token] })) }, String(count));
+    const place = Object.assign({}, at, { model, view: "list", case: null, filter: [token] });
+    return make("a", { href: posttx.address(place) }, String(count));
   }
   function slopes(pairs, at, second) {
     const rows = [0, 1].map((side) => pairs.map((pair) => pair[side]));
@@ -142,34 +154,51 @@
     const whole = [second, at.model].map((model) => posttx.rows(at.cohort, model).length === pairs.length);
     const lines = all.map(function (one) {
       const cell = make("td", { class: "counts" });
-      cell.append(counted(second, one.token, count(before, one), whole[0], at), " → ", counted(at.model, one.token, count(after, one), whole[1], at));
+      cell.append(
+        counted(second, one.token, count(before, one), whole[0], at), " → ",
+        counted(at.model, one.token, count(after, one), whole[1], at)
+      );
       const name = classCell(one.name);
       name.append(" " + one.title);
       return [name, cell, `of ${one.of}`, posttx.slope(count(before, one), count(after, one), color(one.place))];
     });
-    const table = lines.length ? plain("Failures", ["Failure", `${second} → ${at.model}`, "Scans", ""], lines) : note("Neither model fails a scan by these rules.");
-    return part("Failures", note("Scans with each failure, of those that both models have. A number is a link where its model has no others."), table);
+    const table = lines.length ? plain("Failures", ["Failure", `${second} → ${at.model}`, "Scans", ""], lines)
+      : note("Neither model fails a scan by these rules.");
+    const said = "Scans with each failure, of those that both models have. A number is a link where its model has no others.";
+    return part("Failures", note(said), table);
   }
 
   function changed(pairs, wanted) {
-    return pairs.flatMap(([before, after]) => after.classes.map((found, i) => ({ row: after, i, before: before.classes[i], after: found })))
-      .filter((one) => wanted(one.before, one.after));
+    const each = ([before, row]) => row.classes.map((after, i) => ({ row, before: before.classes[i], after }));
+    return pairs.flatMap(each).filter((one) => wanted(one.before, one.after));
+  }
+  function caseCell(cell, one) {
+    cell.append(make("span", one.row.viewable ? { class: "link" } : {}, one.row.case));
+    if (!one.row.viewable) { cell.append(make("span", { class: "note" }, " no viewer")); }
   }
   function listed(title, rows, said, at, second, value) {
-    const text = (id, heading, read) => ({ id, title: heading, kind: "name " + id, value: read, fill: (cell, one) => { cell.textContent = read(one); } });
-    const state = (side) => (cell, one) => { posttx.fillClass(cell, one[side], posttx.toldClass(one[side])); delete cell.dataset.class; };
+    const written = (read) => (cell, one) => { cell.textContent = read(one); };
+    const state = (side) => function (cell, one) {
+      posttx.fillClass(cell, one[side], posttx.toldClass(one[side]));
+      delete cell.dataset.class;
+    };
+    const name = (one) => one.after.name, changes = written((one) => value.text(value.of(one)));
     const columns = [
-      { id: "case", title: "Case", kind: "name case", value: (one) => one.row.case, fill: (cell, one) => { cell.append(make("span", one.row.viewable ? { class: "link" } : {}, one.row.case), one.row.viewable ? "" : make("span", { class: "note" }, " no viewer")); } },
-      text("class", "Class", (one) => one.after.name),
+      { id: "case", title: "Case", kind: "name case", value: (one) => one.row.case, fill: caseCell },
+      { id: "class", title: "Class", kind: "name class", value: name, fill: written(name) },
       { id: "before", title: second, kind: "number", value: (one) => one.before.dice, fill: state("before") },
       { id: "after", title: at.model, kind: "number", value: (one) => one.after.dice, fill: state("after") },
-      { id: "change", title: value.title, kind: "number", value: value.of, fill: (cell, one) => { cell.textContent = value.text(value.of(one)); } }
+      { id: "change", title: value.title, kind: "number", value: value.of, fill: changes }
     ];
     const table = posttx.table({
-      caption: title, unit: rows.length === 1 ? "entry" : "entries", empty: "None.", columns, open: (one) => review(one.row, at.model),
+      caption: title, unit: rows.length === 1 ? "entry" : "entries", empty: "None.", columns,
+      open: (one) => review(one.row, at.model),
       picture: (one) => (one.row.thumb ? posttx.thumb(at.cohort, at.model, one.row.case) : ""),
       name: () => `${title.replace(/\W+/g, "-").toLowerCase()}-${at.cohort}-${at.model}-${second}`,
-      file: () => [["case", (one) => one.row.case], ["class", (one) => one.after.name], ["dice_" + second, (one) => one.before.dice], ["dice_" + at.model, (one) => one.after.dice], ["volume_pred_ml_" + at.model, (one) => one.after.pred]]
+      file: () => [
+        ["case", (one) => one.row.case], ["class", name], ["dice_" + second, (one) => one.before.dice],
+        ["dice_" + at.model, (one) => one.after.dice], ["volume_pred_ml_" + at.model, (one) => one.after.pred]
+      ]
     });
     table.columns(columns);
     table.show(rows);
@@ -177,15 +206,20 @@
   }
   function lists(pairs, at, second) {
     const fall = (one) => one.after.dice - one.before.dice;
-    const lower = changed(pairs, (before, after) => has(after) && before.dice - after.dice > LOWER).sort((one, two) => fall(one) - fall(two));
+    const lower = changed(pairs, (before, after) => has(after) && before.dice - after.dice > LOWER)
+      .sort((one, two) => fall(one) - fall(two));
     const higher = changed(pairs, (before, after) => has(after) && after.dice - before.dice > LOWER).length;
-    const invented = changed(pairs, (before, after) => after.state === "hallucinated" && before.state === "absent").sort((one, two) => two.after.pred - one.after.pred);
+    const invented = changed(pairs, (before, after) => after.state === "hallucinated" && before.state === "absent")
+      .sort((one, two) => two.after.pred - one.after.pred);
     const gone = changed(pairs, (before, after) => after.state === "absent" && before.state === "hallucinated").length;
+    const fell = `Classes of single scans, largest fall first. Higher by more than ${LOWER}: ${higher}.`;
+    const drew = `The class is not in the reference; ${second} left it out, ${at.model} drew it, largest volume first. `
+      + `The reverse: ${gone}.`;
+    const drawnMl = { title: "ml drawn", of: (one) => one.after.pred, text: (ml) => (ml === null ? "–" : ml.toFixed(3)) };
     return [
-      listed(`Dice lower by more than ${LOWER}`, lower, `Classes of single scans, largest fall first. Higher by more than ${LOWER}: ${higher}.`, at, second,
+      listed(`Dice lower by more than ${LOWER}`, lower, fell, at, second,
         { title: "Change", of: fall, text: (value) => signed(value, 4) }),
-      listed("Newly invented", invented, `The class is not in the reference; ${second} left it out, ${at.model} drew it, largest volume first. The reverse: ${gone}.`, at, second,
-        { title: "ml drawn", of: (one) => one.after.pred, text: (value) => (value === null ? "–" : value.toFixed(3)) })
+      listed("Newly invented", invented, drew, at, second, drawnMl)
     ];
   }
   function columns(parts) {
@@ -195,22 +229,31 @@
   }
   function settings(at, second) {
     const [before, after] = [second, at.model].map((model) => facts.settings[model] || {});
-    const keys = Array.from(new Set([...Object.keys(before), ...Object.keys(after)])).filter((key) => before[key] !== after[key]).sort();
+    const all = Array.from(new Set([...Object.keys(before), ...Object.keys(after)]));
+    const keys = all.filter((key) => before[key] !== after[key]).sort();
     const told = (known, key) => (Object.hasOwn(known, key) ? known[key] : "–");
-    const table = keys.length ? plain("Settings that differ", ["Setting", second, at.model], keys.map((key) => [key, told(before, key), told(after, key)])) : note("The configuration says the same of both.");
-    return part("Settings that differ", table);
+    const rows = keys.map((key) => [key, told(before, key), told(after, key)]);
+    return part("Settings that differ", rows.length ? plain("Settings that differ", ["Setting", second, at.model], rows)
+      : note("The configuration says the same of both."));
   }
 
   function header(model, partner, at, second, pairs) {
     const label = make("label", {}, `${model} and `), against = make("select", { id: "compare-against" });
-    against.append(...cohortOf(at.cohort).models.filter((name) => name !== model).map((name) => make("option", { value: name }, name)));
+    const others = cohortOf(at.cohort).models.filter((name) => name !== model);
+    against.append(...others.map((name) => make("option", { value: name }, name)));
     against.value = partner;
-    against.addEventListener("change", function () { chosen = against.value; draw(posttx.state); posttx.byId("compare-against").focus(); });
+    against.addEventListener("change", function () {
+      chosen = against.value;
+      draw(posttx.state);
+      posttx.byId("compare-against").focus();
+    });
     label.append(against);
-    const sizes = [at.model, second].map((model) => posttx.rows(at.cohort, model).length), any = sizes[0] + sizes[1] - pairs.length;
+    const sizes = [at.model, second].map((name) => posttx.rows(at.cohort, name).length);
+    const any = sizes[0] + sizes[1] - pairs.length;
     const patients = new Set(pairs.map((pair) => pair[1].patient)).size;
     const said = pairs.length === any ? `Both have all ${any} scans of ${patients} patients.`
-      : `${pairs.length} of ${any} scans (${patients} patients) have both: ${at.model} has ${sizes[0]}, ${second} has ${sizes[1]}. All below is about the scans that both have.`;
+      : `${pairs.length} of ${any} scans (${patients} patients) have both: ${at.model} has ${sizes[0]}, `
+        + `${second} has ${sizes[1]}. All below is about the scans that both have.`;
     return [label, make("p", { role: "status" }, said)];
   }
   function draw(here) {
@@ -218,13 +261,15 @@
     drawn = [here.cohort, here.model, partner].join("\t");
     if (!partner) {
       const earlier = groups(here, "").names.length ? [differences(here, "")] : [];
-      const said = here.model ? `${here.model} is the one model of ${here.cohort}: there is nothing to compare it with scan by scan.` : "There is no model.";
-      pane.replaceChildren(note(said), ...earlier);
+      const said = `${here.model} is the one model of ${here.cohort}: there is nothing to compare it with scan by scan.`;
+      pane.replaceChildren(note(here.model ? said : "There is no model."), ...earlier);
       return;
     }
     const [second, model] = inOrder(here, partner), at = Object.assign({}, here, { model }), pairs = paired(at, second);
     pane.replaceChildren(...header(here.model, partner, at, second, pairs), differences(at, second));
-    if (pairs.length) { pane.append(slopes(pairs, at, second), scatters(pairs, at, second), columns(lists(pairs, at, second))); }
+    if (pairs.length) {
+      pane.append(slopes(pairs, at, second), scatters(pairs, at, second), columns(lists(pairs, at, second)));
+    }
     pane.append(settings(at, second));
   }
   posttx.on("change", function (at) {

@@ -1,4 +1,4 @@
-// The list of cases: searched, filtered by failures, states and Dice, sorted, saved; previous and next walk it as it stands.
+// The list of cases: searched, filtered by failures, states and Dice, sorted, saved; previous and next walk it so.
 (function () {
   "use strict";
   const posttx = window.posttx, make = posttx.make;
@@ -18,7 +18,8 @@
   posttx.fillClass = function (cell, found, text) {
     cell.dataset.class = found.name;
     const silent = text === "–";
-    cell.append(make("span", silent ? { class: "absent", "aria-hidden": "true" } : { class: "state-" + found.state }, text));
+    const looks = silent ? { class: "absent", "aria-hidden": "true" } : { class: "state-" + found.state };
+    cell.append(make("span", looks, text));
     if (silent) { cell.append(make("span", { class: "hidden" }, found.state)); }
   };
 
@@ -33,9 +34,12 @@
     const found = [];
     posttx.data.failures.forEach(({ id, title }) => posttx.data.classes.forEach(function ({ name }, i) {
       const token = name + ":" + id, affected = rows.filter((row) => posttx.fails(row, token)).length;
-      if (affected) { found.push({ id, title, name, token, affected, of: rows.filter((row) => EXPOSED[id](row.classes[i])).length, place: i }); }
+      const exposed = rows.filter((row) => EXPOSED[id](row.classes[i])).length;
+      if (affected) { found.push({ id, title, name, token, affected, of: exposed, place: i }); }
     }));
-    return found.sort((one, other) => other.affected - one.affected || other.affected / other.of - one.affected / one.of || one.place - other.place);
+    const share = (one) => one.affected / one.of;
+    return found.sort((one, other) =>
+      other.affected - one.affected || share(other) - share(one) || one.place - other.place);
   };
 
   function searched(row, words) {
@@ -43,7 +47,8 @@
     return words.every((word) => text.includes(word));
   }
   function inRange(value, from, to) {
-    return (from === null && to === null) || (value !== null && (from === null || value >= from) && (to === null || value <= to));
+    if (from === null && to === null) { return true; }
+    return value !== null && (from === null || value >= from) && (to === null || value <= to);
   }
   const bound = (input) => (input.value === "" || !Number.isFinite(Number(input.value)) ? null : Number(input.value));
   function narrowed(rows) {
@@ -56,13 +61,18 @@
     });
   }
 
+  const mean = (row) => (row.mean === null ? "–" : row.mean.toFixed(4));
   function nameColumns() {
+    const text = (id, title, kind, read) => ({
+      id, title, kind, value: (row) => row[id], fill: (cell, row) => { cell.textContent = read(row); }
+    });
+    const there = (row) => (row.viewable ? 0 : row.thumb ? 1 : 2);
     return [
-      { id: "picture", title: "Image", kind: "name picture", value: (row) => (row.viewable ? 0 : row.thumb ? 1 : 2), fill: picture },
+      { id: "picture", title: "Image", kind: "name picture", value: there, fill: picture },
       { id: "case", title: "Case", kind: "name case", value: (row) => row.case, fill: link },
-      { id: "patient", title: "Patient", kind: "name patient", value: (row) => row.patient, fill: (cell, row) => { cell.textContent = row.patient; } },
-      { id: "timepoint", title: "Time", kind: "number time", value: (row) => row.timepoint, fill: (cell, row) => { cell.textContent = String(row.timepoint); } },
-      { id: "mean", title: "Mean Dice", kind: "number mean", value: (row) => row.mean, fill: (cell, row) => { cell.textContent = row.mean === null ? "–" : row.mean.toFixed(4); } }
+      text("patient", "Patient", "name patient", (row) => row.patient),
+      text("timepoint", "Time", "number time", (row) => String(row.timepoint)),
+      text("mean", "Mean Dice", "number mean", mean)
     ];
   }
   function classColumns() {
@@ -74,21 +84,26 @@
       fill: (cell, row) => posttx.fillClass(cell, row.classes[i], (ml ? volumes : told)(row.classes[i]))
     }));
   }
+  const thumbOf = (row) => posttx.thumb(posttx.state.cohort, posttx.state.model, row.case);
   function picture(cell, row) {
-    if (row.thumb) { cell.append(make("img", { src: posttx.thumb(posttx.state.cohort, posttx.state.model, row.case), alt: "", loading: "lazy" })); }
+    if (row.thumb) { cell.append(make("img", { src: thumbOf(row), alt: "", loading: "lazy" })); }
     if (!row.viewable) { cell.append(make("span", { class: "note" }, row.thumb ? "no viewer" : "no images")); }
   }
   function link(cell, row) {
     if (!row.viewable) { cell.append(make("span", {}, row.case)); return; }
-    cell.append(make("a", { href: posttx.address(Object.assign({}, posttx.state, { view: "case", case: row.case })), tabindex: "-1" }, row.case));
+    const href = posttx.address(Object.assign({}, posttx.state, { view: "case", case: row.case }));
+    cell.append(make("a", { href, tabindex: "-1" }, row.case));
   }
+  const FILE = {
+    dice: "dice", state: "state", volume_ref_ml: "ref", volume_pred_ml: "pred", small_missed: "smallMissed",
+    small_present: "smallPresent"
+  };
   // Every column of the file holds a number or a word of its own, as the pipeline's tables do.
   function file() {
     const columns = ["case", "patient", "timepoint"].map((name) => [name, (row) => row[name]]);
     columns.push(["mean_dice", (row) => row.mean], ["convention", () => posttx.data.convention]);
     posttx.data.classes.forEach(function ({ name }, i) {
-      const parts = { dice: "dice", state: "state", volume_ref_ml: "ref", volume_pred_ml: "pred", small_missed: "smallMissed", small_present: "smallPresent" };
-      Object.entries(parts).forEach(([title, key]) => columns.push([`${title}_${name}`, (row) => row.classes[i][key]]));
+      Object.entries(FILE).forEach(([title, key]) => columns.push([`${title}_${name}`, (row) => row.classes[i][key]]));
     });
     return columns;
   }
@@ -120,7 +135,10 @@
       labelled("to", high), labelled("Show", shown), clear
     );
     form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("input", (event) => { if (event.target === shown) { table.columns(columns()); } refresh(); });
+    form.addEventListener("input", function (event) {
+      if (event.target === shown) { table.columns(columns()); }
+      refresh();
+    });
     clear.addEventListener("click", function () {
       forget();
       if (posttx.state.filter.length) { posttx.go({ filter: [] }); } else { refresh(); }
@@ -131,7 +149,7 @@
       total: () => posttx.rows(posttx.state.cohort, posttx.state.model).length,
       opens: (row) => row.viewable || posttx.say(`${row.case} has no images in this report.`),
       open: (row) => posttx.go({ view: "case", case: row.case }),
-      picture: (row) => (row.thumb ? posttx.thumb(posttx.state.cohort, posttx.state.model, row.case) : ""),
+      picture: (row) => (row.thumb ? thumbOf(row) : ""),
       sorted: posttx.setOrder
     });
     table.bar.append(about);
@@ -152,7 +170,8 @@
   function drawChips(rows, filter) {
     chips.replaceChildren(...posttx.failures(rows).map(function (one) {
       const on = filter.includes(one.token);
-      const chip = make("button", { type: "button", "aria-pressed": String(on), "data-token": one.token }, `${one.name} ${one.title} (${one.affected})`);
+      const looks = { type: "button", "aria-pressed": String(on), "data-token": one.token };
+      const chip = make("button", looks, `${one.name} ${one.title} (${one.affected})`);
       chip.title = `${one.affected} of ${one.of} scans ${LACK[one.id]}`;
       chip.prepend(swatch(one.place));
       chip.addEventListener("click", function () {
@@ -171,7 +190,8 @@
   function summary(rows) {
     const scored = rows.filter((row) => row.classes.some((found) => found.state !== "unknown")).length;
     const patients = new Set(rows.map((row) => row.patient)).size, opened = rows.filter((row) => row.viewable).length;
-    const parts = [`${rows.length} scans of ${patients} patients`, `mean Dice by the convention “${posttx.data.convention}”`];
+    const parts = [`${rows.length} scans of ${patients} patients`];
+    parts.push(`mean Dice by the convention “${posttx.data.convention}”`);
     if (scored < rows.length) { parts.push(`${rows.length - scored} without a reference`); }
     parts.push(opened ? `${opened} open in the viewer: Enter` : "none has images here");
     return rows.length ? parts.join("; ") + "." : "There is no case.";
@@ -197,7 +217,8 @@
 
   // Down and / from anywhere in the list lead into it.
   document.addEventListener("keydown", function (event) {
-    if (posttx.state.view !== "list" || event.target !== document.body || event.ctrlKey || event.altKey || event.metaKey) { return; }
+    const elsewhere = posttx.state.view !== "list" || event.target !== document.body;
+    if (elsewhere || event.ctrlKey || event.altKey || event.metaKey) { return; }
     if (event.key === "ArrowDown") { event.preventDefault(); table.focus(); }
     if (event.key === "/") { event.preventDefault(); search.focus(); }
   });

@@ -46,7 +46,8 @@
     function mark() {
       columns.forEach(function (column, i) {
         const cell = head.children[i];
-        if (column.id === by) { cell.setAttribute("aria-sort", down ? "descending" : "ascending"); } else { cell.removeAttribute("aria-sort"); }
+        cell.removeAttribute("aria-sort");
+        if (column.id === by) { cell.setAttribute("aria-sort", down ? "descending" : "ascending"); }
       });
     }
     function sort(column) {
