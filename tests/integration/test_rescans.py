@@ -1,13 +1,17 @@
-"""What a change of scans or of scoring code runs again, by dry runs on a finished small run of the whole workflow."""
+"""A small run with a label scheme that has a gap: its labels from end to end, and what a change of scans runs again."""
 
 import os
 import shutil
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import tiny_run
 
+from posttx.files import read_json
+from posttx.nifti import read_volume, write_volume
 from workflow_runs import ROOT, snakemake
 
 BY_SHARD = {"scan_shard", "audit_shard", "score_shard"}
@@ -16,13 +20,17 @@ HOUR = 3600.0
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Return a finished run on scans of an hour ago, of which a small reference is the newest."""
+    """Return a finished run on scans of an hour ago, of which a small reference is the newest; there is no label 3."""
     root = tiny_run.make_cohorts(tmp_path_factory.mktemp("scans"))
+    for path in (*root.rglob("*-seg.nii.gz"), *(root / "theirs").iterdir()):
+        volume = read_volume(path)
+        write_volume(path, np.array([0, 1, 2, 4, 0], np.uint8)[volume.data.astype(np.uint8)], volume.affine)
     then = time.time() - HOUR
     for path in root.rglob("*.nii.gz"):
         os.utime(path, (then, then))
     os.utime(reference(root), (then + 60, then + 60))
-    return tiny_run.finished(tmp_path_factory.mktemp("run"), tiny_run.settings(root, trained=False), *tiny_run.TABLES)
+    config = tiny_run.settings(root, trained=True) | {"labels": "brats2021"}
+    return tiny_run.finished(tmp_path_factory.mktemp("run"), config, *tiny_run.TABLES)
 
 
 def scans(finished) -> Path:
@@ -53,6 +61,30 @@ def planned(finished, *arguments) -> dict[str, int]:
     run = snakemake(finished.directory, "-n", *finished.targets, *arguments, config=finished.config)
     assert run.returncode == 0, run.text[-3000:]
     return run.jobs
+
+
+def integers(finished, pattern: str) -> set[int]:
+    """Return the integers in the label maps that match a pattern below the results."""
+    maps = list((finished.directory / "results").glob(pattern))
+    assert maps
+    return {int(value) for path in maps for value in np.unique(read_volume(path).data)}
+
+
+def test_integers_with_a_gap_are_learnt_without_it_and_predicted_with_it(finished):
+    results = finished.directory / "results"
+    (dataset,) = results.glob("nnunet/raw/*/dataset.json")
+    assert read_json(dataset)["labels"] == {"background": 0, "NCR": 1, "ED": 2, "ET": 3}
+    assert integers(finished, "standardized/training/*/labels/*.nii.gz") == {0, 1, 2, 3}
+    assert integers(finished, "predictions/held_out/nnunet/*/*.nii.gz") == {0, 1, 2, 4}
+    for model in ("nnunet", "theirs"):
+        table = pd.concat(pd.read_parquet(path) for path in results.glob(f"metrics/held_out/{model}/*/*.parquet"))
+        known = dict(zip(table["region"], table["label"], strict=True))
+        assert {region: int(label) for region, label in known.items() if pd.notna(label)} == {
+            "NCR": 1,
+            "ED": 2,
+            "ET": 4,
+        }
+        assert (table.loc[table["label"] == 4, "n_ref"] > 0).all()
 
 
 def test_a_second_run_has_nothing_to_do(finished):

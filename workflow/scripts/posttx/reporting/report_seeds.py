@@ -33,7 +33,7 @@ def section(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str
                     "model": model,
                     "seeds": [trained[name]["train"]["seed"] for name in (model, *settings["seeds"][model])],
                     "view": view(shown, f"{slug(cohort)}-{slug(model)}", model, convention, colors, files),
-                    "said": [("", worded(judgement).text) for row in rows for judgement in row],
+                    "said": [(model, worded(judgement).text) for row in rows for judgement in row],
                 }
             )
     return found
