@@ -313,4 +313,4 @@ def test_the_small_picture_is_a_small_picture(held):
     held.thumbs(held.rows[:1])
     with Image.open(io.BytesIO((held.report / f"thumbs/{COHORT}/old/P1-1.webp").read_bytes())) as picture:
         assert picture.format == "WEBP"
-        assert picture.width == 180
+        assert picture.width == 240
