@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import results_tree as tree
+import test_draw_review as drawing
 import test_score_shard as scoring
 import torch
 import yaml
@@ -51,6 +52,7 @@ from posttx.networks.predictor import load_ensemble
 from posttx.networks.splits import check_splits
 from posttx.nifti import write_volume
 from posttx.path_names import check_path_names
+from posttx.reporting.case_volumes import read_case
 from posttx.reporting.figures_training import read_progress
 from posttx.reporting.report import write_report
 from posttx.schemas import GEOMETRY, write_table
@@ -70,6 +72,7 @@ OTHER_CASES = "the other cases"
 OTHERS_SCORED = "the other cases, and the case's scores of other models"
 TRAINING = "the training so far"
 EARLIER = "all earlier results"
+OTHER_PICTURES = "the pictures of the other cases"
 EVERYTHING = "everything: the run goes on"
 
 
@@ -648,6 +651,32 @@ def _(path, _patch):
     assert not (path / "report/index.html").exists()
     assert (path / "tables/additional/m/summary.parquet").exists()
     return error
+
+
+def undrawn(path: Path, file: str, content: bytes) -> PostTxError:
+    """Damage a file after scoring, draw, and return what is wrong with it; the other cases are there."""
+    held = drawing.Held(path)
+    Path(held.path(file)).write_bytes(content)
+    codes = held.review()["old"]
+    first, others = drawing.CASES[0], drawing.CASES[1:]
+    assert drawing.stems(held.folders.images) == drawing.stems(held.folders.labels / "old") == others
+    told = held.thumbs().set_index(["case", "model"])["code"]
+    assert told[first, "old"] == codes[first]
+    assert (told[others] == "").all()
+    row = held.rows[0]
+    error = refusal(read_case, first, {"t1c": row["t1c"]}, row["seg"], held.path(f"{first}-old"), held.readings[first])
+    assert codes == {first: error.code}
+    return error
+
+
+@kind("image damaged since the audit", "report", OTHER_PICTURES)
+def _(path, _patch):
+    return undrawn(path, f"{drawing.CASES[0]}-t1c", b"no image")
+
+
+@kind("reference that is gone since it was scored", "report", OTHER_PICTURES)
+def _(path, _patch):
+    return undrawn(path, f"{drawing.CASES[0]}-seg", b"")
 
 
 @pytest.mark.parametrize("name", KINDS)
