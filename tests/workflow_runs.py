@@ -33,14 +33,20 @@ class Run:
         return {name: int(count) for name, count in rows if name != "all"}
 
 
-def snakemake(directory: Path, *arguments: str, config: dict | None = None, timeout: float = 1800) -> Run:
-    """Run the workflow in ``directory``, with ``config`` written to a file there."""
+def snakemake(
+    directory: Path,
+    *arguments: str,
+    config: dict | None = None,
+    timeout: float = 1800,
+    snakefile: Path = ROOT / "Snakefile",
+) -> Run:
+    """Run the workflow, or a copy of it, in ``directory``, with ``config`` written to a file there."""
     directory.mkdir(parents=True, exist_ok=True)
     files = []
     if config is not None:
         (directory / "test_config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         files = ["--configfile", str(directory / "test_config.yaml")]
-    command = [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", directory, *files, *arguments]
+    command = [SNAKEMAKE, "--snakefile", snakefile, "--directory", directory, *files, *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         list(map(str, command)),

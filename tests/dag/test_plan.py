@@ -1,9 +1,12 @@
 """What the workflow plans for several configurations, on cohorts of empty files."""
 
 import re
+import shutil
 
 import pytest
 
+from posttx.code_digest import closure
+from posttx.reporting.figures import SCORES, drawn_per
 from workflow_runs import ROOT, brats_ids, empty_cohort, snakemake
 
 TRAIN = {"nnunet": {"train": {"device": "cpu", "epochs": 1}}}
@@ -124,6 +127,44 @@ def test_counts_need_no_image(tmp_path):
     assert run.returncode == 0, run.text
     assert run.jobs["import_counts"] == 1
     assert not {"audit_shard", "scan_shard", "score_shard", "train_fold"} & set(run.jobs)
+
+
+NEW_FIGURE = """
+CATALOGUE["cases_drawn"] = Figure(
+    id="cases_drawn",
+    title="cases drawn",
+    per=SCORES,
+    section="volumes",
+    draw="posttx.reporting.figures_new:draw_cases_drawn",
+    inputs=METRICS,
+    caption="How many cases there are.",
+    alt="Number of cases",
+    reading="One number.",
+)
+"""
+
+
+def test_one_more_entry_of_the_catalogue_is_an_output_of_its_rule_and_its_module_part_of_the_code(tmp_path):
+    copy, plan = tmp_path / "copy", tmp_path / "plan"
+    for part in ("workflow", "config"):
+        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__", "vendor"))
+    shutil.copy(ROOT / "Snakefile", copy)
+    with (copy / "workflow/scripts/posttx/reporting/figures.py").open("a", encoding="utf-8") as catalogue:
+        catalogue.write(NEW_FIGURE)
+    plan.mkdir()
+    (plan / "summary.json").write_text("{}")
+    settings = {
+        "cohorts": {"additional": {"use": "test"}},
+        "models": {"published": {"counts": {"additional": "summary.json"}}},
+        "labels": "published",
+    }
+    module = copy / "workflow/scripts/posttx/reporting/figures_new.py"
+    module.touch()
+    assert module in closure(copy / "workflow/scripts/draw_figures.py")
+    run = snakemake(plan, "--summary", config=settings, snakefile=copy / "Snakefile")
+    assert run.returncode == 0, run.text
+    drawn = re.findall(r"^results/figures/additional/published/(\w+)\.svg\t.*\tdraw_model\t", run.text, re.MULTILINE)
+    assert sorted(drawn) == sorted(["cases_drawn", *(figure.id for figure in drawn_per(SCORES))])
 
 
 def test_a_cohort_without_references_is_predicted(cohorts, tmp_path):
