@@ -12,7 +12,7 @@ import figure_captions
 from posttx.reporting import figures
 from posttx.reporting.drawing import draw_figures, function_of
 from posttx.reporting.figures import CATALOGUE, KINDS, SECTIONS, Figure
-from posttx.reporting.page_figures import readings, shown
+from posttx.reporting.page_figures import inlined, readings, shown, variables
 from posttx.reporting.report import write_report
 from posttx.reporting.style import figure as canvas
 
@@ -116,6 +116,18 @@ def test_of_counts_alone_nothing_is_shown_that_needs_images(tmp_path):
     assert left_out == {figure.id for figure in CATALOGUE.values() if figure.needs_images} != set()
     assert readings(counted)["lesions"] == []
     assert len(readings([*every, *every])["lesions"]) == 1
+
+
+def test_colours_of_single_classes_follow_the_palette_of_the_page(tmp_path):
+    regions = {"A": {"color": "#D62728"}, "B": {"color": "#2ca02c"}, "C": {"color": "#2ca02c"}}
+    colors = variables(regions)
+    assert colors == {"#d62728": "var(--class-0, #d62728)"}
+    path = tmp_path / "a.svg"
+    path.write_text('<svg><rect fill="#d62728"/><g style="fill: #2ca02c; stroke: #d62728; opacity: 1"/></svg>')
+    assert inlined(path, "p", colors) == (
+        '<svg><rect style="fill: var(--class-0, #d62728)"/>'
+        '<g style="fill: #2ca02c; stroke: var(--class-0, #d62728); opacity: 1"/></svg>'
+    )
 
 
 def test_an_input_that_is_not_known_is_an_empty_table(tmp_path):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
 from posttx.reporting.figures import SECTIONS, Figure, drawn_per
 from posttx.reporting.style import INK
+
+# How matplotlib writes colours: of hatched areas as an attribute, else in a style.
+FILLED = re.compile(r' fill="(#[0-9a-f]{6})"')
+PAINTED = re.compile(r"(fill|stroke): (#[0-9a-f]{6})\b")
 
 
 @dataclass(frozen=True)
@@ -29,17 +34,26 @@ class Shown:
         return self.figure.section
 
 
-def shown(results: Path, kind: str, key: str = "", counts: bool = False, **names: str) -> list[Shown]:
+def shown(
+    results: Path,
+    kind: str,
+    key: str = "",
+    counts: bool = False,
+    regions: Mapping[str, Mapping[str, Any]] | None = None,
+    **names: str,
+) -> list[Shown]:
     """Return the figures of a kind for a page; ``key`` tells those of one model and cohort from another's.
 
-    ``names`` holds cohort, model and convention as the paths and captions of the kind need them. Of ``counts`` alone
-    nothing is shown that needs images.
+    ``regions`` are those of the report's settings, whose colours follow the page's palette. ``names`` holds cohort,
+    model and convention as the paths and captions of the kind need them. Of ``counts`` alone nothing is shown that
+    needs images.
     """
-    made = []
+    made, colors = [], variables(regions or {})
     for figure in drawn_per(kind):
         if not (counts and figure.needs_images):
             anchor = "-".join(["figure", figure.id.replace("_", "-"), *([key] if key else [])])
-            svg = inlined(results / figure.path.format(**names), anchor)
+            own = colors if "colors" in figure.parameters else {}
+            svg = inlined(results / figure.path.format(**names), anchor, own)
             made.append(Shown(figure, anchor, svg, figure.caption.format(**names), figure.alt.format(**names)))
     return made
 
@@ -53,8 +67,17 @@ def readings(pictures: Iterable[Shown]) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def inlined(path: Path, prefix: str) -> Markup:
-    """Return an SVG of ours for inlining: ids by ``prefix`` or dropped, its ink the page's, no XML header."""
+def variables(regions: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return colour -> variable of the style sheet (``palettes.palette_style``), of colours that only one class has."""
+    colors = [str(region["color"]).lower() for region in regions.values()]
+    return {color: f"var(--class-{i}, {color})" for i, color in enumerate(colors) if colors.count(color) == 1}
+
+
+def inlined(path: Path, prefix: str, colors: Mapping[str, str] | None = None) -> Markup:
+    """Return an SVG of ours for inlining: ids by ``prefix`` or dropped, its ink the page's, no XML header.
+
+    ``colors`` maps further colours to what stands for them on the page.
+    """
     text = path.read_text(encoding="utf-8")
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -62,6 +85,9 @@ def inlined(path: Path, prefix: str) -> Markup:
     text = re.sub(r' id="([^"]+)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", text)
     text = re.sub(r'\bhref="#([^"]+)"', rf'href="#{prefix}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
+    known = dict(colors or {})
+    text = FILLED.sub(lambda found: f' style="fill: {known[found[1]]}"' if found[1] in known else found[0], text)
+    text = PAINTED.sub(lambda found: f"{found[1]}: {known.get(found[2], found[2])}", text)
     text = text.replace(INK, "currentColor")
     # The size comes from the page; the view box keeps the proportions.
     sized = re.compile(r'(<svg[^>]*?) width="([\d.]+)pt" height="[\d.]+pt"')

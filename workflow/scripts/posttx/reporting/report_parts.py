@@ -58,7 +58,7 @@ def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) 
         data["findings"], data["all_findings"] = data_views.findings(findings, FINDINGS_SHOWN)
         data["intensity"] = data_views.intensities(read_parquet(results / "audit/intensity.parquet"))
         data["classes"] = data_views.class_balance(read_parquet(results / "audit/labels.parquet"), colors)
-        data["figures"] = shown(results, DATA)
+        data["figures"] = shown(results, DATA, regions=settings["regions"])
     return data
 
 
@@ -193,7 +193,7 @@ def block(results: Path, cohort: str, model: str, settings: Mapping[str, Any], b
         "best": views.extreme_cases(tables["best_cases"], key, "best", files("best_cases"), pictured),
         "all_cases": Markup(all_cases(scores, convention)),
         "conclusions": _sentences(conclusions(tables, _of_model(results, cohort, model))),
-        "figures": shown(results, SCORES, key, counts, cohort=cohort, model=model, convention=convention),
+        "figures": shown(results, SCORES, key, counts, regions, cohort=cohort, model=model, convention=convention),
         "montages": montages,
         "cases": cases,
     }  # fmt: skip
