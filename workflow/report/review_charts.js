@@ -14,6 +14,11 @@
     return element;
   };
   const svg = posttx.svg;
+  posttx.swatch = function (name) {
+    const element = make("span", { class: "swatch", "aria-hidden": "true" });
+    element.style.background = `var(--class-${posttx.data.classes.findIndex((one) => one.name === name)})`;
+    return element;
+  };
   posttx.signed = function (value, digits) {
     const text = Math.abs(value).toFixed(digits);
     return (Number(text) === 0 ? "" : value > 0 ? "+" : "−") + text;

@@ -32,8 +32,8 @@
   }
   const note = (text) => make("p", { class: "note" }, text);
   function classCell(name) {
-    const cell = make("th", { scope: "row" }), place = posttx.data.classes.findIndex((one) => one.name === name);
-    if (place >= 0) { cell.append(posttx.swatch(place)); }
+    const cell = make("th", { scope: "row" });
+    if (posttx.data.classes.some((one) => one.name === name)) { cell.append(posttx.swatch(name)); }
     cell.append(name);
     return cell;
   }
@@ -129,7 +129,7 @@
         solid: (point) => point.solid, xTitle: "Dice, " + second, yTitle: "Dice, " + at.model
       });
       const title = make("h3", {}, name);
-      title.prepend(posttx.swatch(i));
+      title.prepend(posttx.swatch(name));
       const equal = points.length - up - down;
       plot.prepend(title, note(`${points.length} scans have it: Dice higher in ${up}, lower in ${down}, equal in ${equal}.`));
       plots.append(plot);

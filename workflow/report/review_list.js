@@ -173,19 +173,13 @@
       const looks = { type: "button", "aria-pressed": String(on), "data-token": one.token };
       const chip = make("button", looks, `${one.name} ${one.title} (${one.affected})`);
       chip.title = `${one.affected} of ${one.of} scans ${LACK[one.id]}`;
-      chip.prepend(swatch(one.place));
+      chip.prepend(posttx.swatch(one.name));
       chip.addEventListener("click", function () {
         posttx.go({ filter: on ? filter.filter((token) => token !== one.token) : filter.concat(one.token) });
       });
       return chip;
     }));
   }
-  function swatch(place) {
-    const element = make("span", { class: "swatch" });
-    element.style.background = `var(--class-${place})`;
-    return element;
-  }
-  posttx.swatch = swatch;
 
   function summary(rows) {
     const scored = rows.filter((row) => row.classes.some((found) => found.state !== "unknown")).length;

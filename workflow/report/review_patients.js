@@ -120,7 +120,7 @@
         return;
       }
       const plot = make("div", { class: "plot" }), title = make("h3", {}, name);
-      title.prepend(posttx.swatch(i));
+      title.prepend(posttx.swatch(name));
       const cells = visits.map((one, k) => [String(one[0]), ml(one[1]), ml(one[2]), posttx.toldClass(rows[k].classes[i])]);
       const label = `Volume of ${name} over ${rows.length} scans; the table below has its numbers`;
       plot.append(
