@@ -1,8 +1,12 @@
-"""A review page with cases of three rows, made by hand: what its shell and its ratings are tried with."""
+"""A review page with cases made by hand, whose voxels are known: what its viewer and its ratings are tried with."""
 
+import base64
+import gzip
+import io
 import json
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import results_tree as tree
 from PIL import Image
@@ -62,3 +66,92 @@ def write_thumbs(folder: Path, cases) -> None:
         for row in given["rows"]:
             if row[4] & 2:
                 thumb.save(folder / f"thumbs/{name}/{row[0]}.webp")
+
+
+SHAPE = (70, 84, 64)
+ET, RC = 3, 4
+
+
+def encoded(data, affine, intent="none") -> str:
+    """Return a gzipped NIfTI in base64, as the scripts of cases hold it."""
+    image = nib.Nifti1Image(data, affine)
+    image.header.set_xyzt_units("mm")
+    image.header.set_intent(intent)
+    return base64.b64encode(gzip.compress(image.to_bytes(), 1)).decode()
+
+
+def head(shape, seed=0) -> np.ndarray:
+    """Return a head of uint8 greys: an ellipsoid of 60 with waves, 0 around it."""
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    grey = 110 + 50 * np.sin(9 * x + seed) * np.cos(8 * y) + 40 * np.cos(7 * z)
+    return np.where(x**2 + y**2 + z**2 < 0.9, np.clip(grey, 1, 255), 0).astype(np.uint8)
+
+
+def turned(mm: float, degrees: float) -> np.ndarray:
+    """Return an affine of voxels of ``mm``, turned about the axis that leads up."""
+    angle = np.deg2rad(degrees)
+    affine = np.eye(4)
+    affine[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    affine[:3, :3] *= mm
+    affine[:3, 3] = (-70, -80, -40)
+    return affine
+
+
+def write_case(folder: Path, case: str, models=("new",), shape=SHAPE, mm=2.0, degrees=0.0, seed=0, cohort="test"):
+    """Write the scripts of a case: four images, an ET lesion that is missed, an RC lesion that is found but smaller.
+
+    The third one is an RC lesion of a single voxel, invented in the last slice but three. Returns the lesion's box.
+    """
+    affine = turned(mm, degrees)
+    images = {
+        name: {"nii": encoded(head(shape, seed + i), affine), "low": 10.0, "high": 1280.0}
+        for i, name in enumerate(("t1n", "t1c", "t2w", "t2f"))
+    }
+    write_script(folder / f"images/{cohort}/{case}.js", "posttxImages", {
+        "schema": 1, "cohort": cohort, "case": case, "images": images, "mm": [mm] * 3, "native_mm": [mm] * 3,
+        "averaged": False,
+    })  # fmt: skip
+    corner = np.array(shape) // 2 + [6, 8, 4]
+    box = tuple(slice(n, n + 5) for n in corner)
+    reference = np.zeros(shape, np.uint8)
+    reference[box] = ET
+    reference[20:32, 20:34, 18:30] = RC
+    for i, model in enumerate(models):
+        thumb = folder / f"thumbs/{cohort}/{model}/{case}.webp"
+        thumb.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.rot90(head(shape)[..., shape[2] // 2])).save(thumb, "WEBP")
+        prediction = np.zeros(shape, np.uint8)
+        prediction[22:32, 22 + i : 34, 18:28] = RC
+        prediction[30, 30, -12] = RC
+        errors = np.where(reference != prediction, reference, 0) + np.where(
+            (reference == 0) & (prediction > 0), 100 + prediction, 0
+        )
+        middle = (affine @ [*(corner + 2), 1])[:3].round(2).tolist()
+        single = (affine @ [30, 30, shape[2] - 12, 1])[:3].round(2).tolist()
+        maps = {"reference": reference, "prediction": prediction, "errors": errors}
+        write_script(folder / f"labels/{cohort}/{model}/{case}.js", "posttxLabels", {
+            "schema": 1, "cohort": cohort, "model": model, "case": case,
+            "maps": {kind: encoded(data.astype(np.uint8), affine, "label") for kind, data in maps.items()},
+            "findings": [
+                {"kind": "missed", "region": "ET", "label": ET, "ml_ref": 1.0, "ml_pred": None, "dice": None,
+                 "mm": middle, "radius_mm": 5.0},
+                {"kind": "invented", "region": "RC", "label": RC, "ml_ref": None, "ml_pred": 0.008, "dice": None,
+                 "mm": single, "radius_mm": 1.0},
+            ],
+            "open": middle, "picture": PICTURE,
+        })  # fmt: skip
+    return box
+
+
+def write_script(path: Path, function: str, content) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{function}({json.dumps(content)});\n", encoding="utf-8")
+
+
+def _picture() -> str:
+    stream = io.BytesIO()
+    Image.fromarray(np.tile(np.arange(255, dtype=np.uint8), (120, 3))).save(stream, "WEBP")
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+PICTURE = _picture()

@@ -83,6 +83,8 @@
   // Previous and next walk the list as it stands: its own search and order where it has said so.
   let order = null;
   posttx.setOrder = function (rows) { order = rows; posttx.emit("order", posttx.listed()); };
+  posttx.inWorstOrder = () => order === null;
+  posttx.modelsOf = (cohort) => (posttx.data.cohorts.find((item) => item.name === cohort) || { models: [] }).models;
   posttx.listed = function () {
     const at = posttx.state;
     return order || posttx.filtered(at.cohort, at.model, at.filter);
@@ -136,8 +138,7 @@
   function resolved(told, notes) {
     const cohorts = posttx.data.cohorts;
     const cohort = one(told.cohort, cohorts.map((item) => item.name), "cohort", notes);
-    const models = (cohorts.find((item) => item.name === cohort) || { models: [] }).models;
-    const model = one(told.model, models, "model", notes);
+    const model = one(told.model, posttx.modelsOf(cohort), "model", notes);
     const state = { cohort, model, view: "list", case: null, filter: failures(told.filter, notes), patient: null };
     if (VIEWS.includes(told.view)) { state.view = told.view; }
     if (told.patient) { state.patient = decoded(told.patient); }

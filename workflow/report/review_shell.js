@@ -14,11 +14,8 @@
   function options(select, names) {
     select.replaceChildren(...names.map((name) => posttx.make("option", { value: name }, name)));
   }
-  function modelsOf(cohort) {
-    return (posttx.data.cohorts.find((item) => item.name === cohort) || { models: [] }).models;
-  }
   function show(state) {
-    options(byId("model"), modelsOf(state.cohort));
+    options(byId("model"), posttx.modelsOf(state.cohort));
     byId("cohort").value = state.cohort;
     byId("model").value = state.model;
     PANES.forEach((name) => { byId("pane-" + name).hidden = name !== state.view; });
@@ -42,7 +39,7 @@
   function begin() {
     options(byId("cohort"), posttx.data.cohorts.map((item) => item.name));
     byId("cohort").addEventListener("change", function () {
-      const cohort = this.value, models = modelsOf(cohort), model = posttx.state.model;
+      const cohort = this.value, models = posttx.modelsOf(cohort), model = posttx.state.model;
       const view = posttx.state.view === "case" ? "list" : posttx.state.view;
       posttx.go({ cohort, model: models.includes(model) ? model : models[0] || "", view, patient: null });
     });
