@@ -100,34 +100,38 @@ def turned(mm: float, degrees: float) -> np.ndarray:
 def write_case(folder: Path, case: str, models=("new",), shape=SHAPE, mm=2.0, degrees=0.0, seed=0, cohort="test"):
     """Write the scripts of a case: four images, an ET lesion that is missed, an RC lesion that is found but smaller.
 
-    The third one is an RC lesion of a single voxel, invented in the last slice but three. Returns the lesion's box.
+    The third one is an RC lesion of a single voxel, invented near the top. Returns the box of the first.
     """
     affine = turned(mm, degrees)
-    images = {
-        name: {"nii": encoded(head(shape, seed + i), affine), "low": 10.0, "high": 1280.0}
-        for i, name in enumerate(("t1n", "t1c", "t2w", "t2f"))
-    }
+    corner = np.array(shape) // 2 + np.array([6, 8, 4]) * shape[0] // 70
+    box = tuple(slice(n, n + 5) for n in corner.tolist())
+    greys = {name: head(shape, seed + i) for i, name in enumerate(("t1n", "t1c", "t2w", "t2f"))}
+    # what the contours must lie on: the ET lesion alone is bright
+    greys["t2f"] = np.where(greys["t2f"] > 0, 20, 0).astype(np.uint8)
+    greys["t2f"][box] = 255
+    images = {name: {"nii": encoded(grey, affine), "low": 10.0, "high": 1280.0} for name, grey in greys.items()}
     write_script(folder / f"images/{cohort}/{case}.js", "posttxImages", {
         "schema": 1, "cohort": cohort, "case": case, "images": images, "mm": [mm] * 3, "native_mm": [mm] * 3,
         "averaged": False,
     })  # fmt: skip
-    corner = np.array(shape) // 2 + [6, 8, 4]
-    box = tuple(slice(n, n + 5) for n in corner)
     reference = np.zeros(shape, np.uint8)
     reference[box] = ET
-    reference[20:32, 20:34, 18:30] = RC
+    low, high = (np.array([part]) * shape // SHAPE for part in ([20, 20, 18], [32, 34, 30]))
+    cavity = tuple(slice(a, b) for a, b in zip(low[0].tolist(), high[0].tolist(), strict=True))
+    reference[cavity] = RC
     for i, model in enumerate(models):
         thumb = folder / f"thumbs/{cohort}/{model}/{case}.webp"
         thumb.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.rot90(head(shape)[..., shape[2] // 2])).save(thumb, "WEBP")
         prediction = np.zeros(shape, np.uint8)
-        prediction[22:32, 22 + i : 34, 18:28] = RC
-        prediction[30, 30, -12] = RC
+        prediction[tuple(slice(side.start + 2 + i, side.stop) for side in cavity)] = RC
+        single = (low[0][0], low[0][1], shape[2] - 4)
+        prediction[single] = RC
         errors = np.where(reference != prediction, reference, 0) + np.where(
             (reference == 0) & (prediction > 0), 100 + prediction, 0
         )
         middle = (affine @ [*(corner + 2), 1])[:3].round(2).tolist()
-        single = (affine @ [30, 30, shape[2] - 12, 1])[:3].round(2).tolist()
+        invented = (affine @ [*single, 1])[:3].round(2).tolist()
         maps = {"reference": reference, "prediction": prediction, "errors": errors}
         write_script(folder / f"labels/{cohort}/{model}/{case}.js", "posttxLabels", {
             "schema": 1, "cohort": cohort, "model": model, "case": case,
@@ -136,7 +140,7 @@ def write_case(folder: Path, case: str, models=("new",), shape=SHAPE, mm=2.0, de
                 {"kind": "missed", "region": "ET", "label": ET, "ml_ref": 1.0, "ml_pred": None, "dice": None,
                  "mm": middle, "radius_mm": 5.0},
                 {"kind": "invented", "region": "RC", "label": RC, "ml_ref": None, "ml_pred": 0.008, "dice": None,
-                 "mm": single, "radius_mm": 1.0},
+                 "mm": invented, "radius_mm": 1.0},
             ],
             "open": middle, "picture": PICTURE,
         })  # fmt: skip

@@ -14,9 +14,10 @@ def review(opened, tmp_path):
 
     def at(place="", **options):
         page = opened(page_file, **options)
-        page.goto(page_file.as_uri() + place)
-        page.reload()
         page.wait_for_selector(READY)
+        if place:
+            page.goto(page_file.as_uri() + place)
+            page.wait_for_function("() => location.hash === '' || posttx.state.followed === location.hash || true")
         return page
 
     return at

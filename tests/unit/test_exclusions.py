@@ -49,6 +49,30 @@ def test_models_and_raters_rate_a_case_separately_and_what_weighs_most_holds(rat
         read_ratings(ratings(header + rows[0] + "\n" + rows[0] + "\n"))
 
 
+def test_ratings_of_the_review_are_read_with_their_reasons(ratings):
+    header = HEADER.replace("comment", "comment\tmodel\trater\treasons\trun")
+    rows = [
+        "a\tx-1\taccept\t\tm\tAnna\t\t0123",
+        "a\tx-1\tedit\tsmall\tn\tAnna\tboundary; wrong class\t0123",
+        "a\tx-2\treference\t\tm\t\tlesion missing\t0123",
+        "a\tx-3\texclude\tblurred\tm\t\tmotion\t0123",
+        "a\tx-4\tredo\t\tm\t\t\t0123",
+    ]
+    found = read_ratings(ratings(header + "\n".join(rows) + "\n"))
+    assert [(one.case, one.rating, one.comment) for one in found] == [
+        ("x-1", "edit", "boundary; wrong class. small"),
+        ("x-2", "reference", "lesion missing"),
+        ("x-3", "exclude", "motion. blurred"),
+        ("x-4", "redo", ""),
+    ]
+    every = listings(a=["x-1", "x-2", "x-3", "x-4"])
+    assert [case.case for case in without_excluded(every, found)["a"].cases] == ["x-1", "x-2", "x-4"]
+    assert [(note["code"], note["message"]) for note in rating_notes(every, found)] == [
+        ("COH010", "its reference is rated as wrong: lesion missing"),
+        ("COH009", "left out of this run: motion. blurred"),
+    ]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_spreadsheets_marks_and_line_ends_do_no_harm(ratings, end):
     text = "\ufeff" + HEADER.replace("\n", end) + f"training\tx-1\texclude\t{end}"

@@ -3,7 +3,7 @@
   "use strict";
   const posttx = window.posttx, viewer = posttx.viewer, byId = posttx.byId;
   const overlay = posttx.overlay = { maps: {} };
-  const DASH = [5, 4], LINE = 1.6, HALO = 3.2, GAP = 14, CORNER = 0.25, ADDED = 100;
+  const DASH = [5, 4], LINE = 1.8, HALO = 3.4, GAP = 14, CORNER = 0.25, ADDED = 100;
   const KINDS = { both: ["reference", "prediction"], reference: ["reference"], prediction: ["prediction"], errors: ["errors"], none: [] };
   let outlines = new WeakMap();
 
@@ -154,5 +154,5 @@
     });
   };
   posttx.on("drawn", overlay.draw);
-  posttx.on("palette", function () { if (overlay.ready) { overlay.draw(); } });
+  posttx.on("palette", function () { if (posttx.current.volume) { overlay.draw(); } });
 })();

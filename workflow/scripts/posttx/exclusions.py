@@ -12,10 +12,14 @@ from posttx.csv_text import unguarded
 from posttx.errors import PostTxError
 
 COLUMNS = ("cohort", "case", "rating", "comment")
-# The pages' columns; files of before have the first four.
-FURTHER = ("model", "rater")
-# From what weighs least to what weighs most.
-RATINGS = ("", "keep", "fix", "exclude")
+# What the pages write behind them: the audit's two more, the review all four. Files of before have the first four.
+FURTHER = ("model", "rater", "reasons", "run")
+HEADERS = tuple([*COLUMNS, *FURTHER[:count]] for count in (0, 2, 4))
+# From what weighs least to what weighs most: the audit's (keep, fix, exclude) and the review's, which rates a model's
+# segmentation (accept, edit, redo), the reference or the scan.
+RATINGS = ("", "keep", "accept", "edit", "redo", "fix", "reference", "exclude")
+# What the audit is told of as to be mended: the data. A segmentation to be edited is none of it.
+MENDED = {"fix": "rated as to be mended", "reference": "its reference is rated as wrong"}
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,10 @@ class Rating:
 
 
 def read_ratings(path: str | Path) -> list[Rating]:
-    """Return one rating per case of a ratings file: UTF-8, tabs, header ``cohort case rating comment [model rater]``.
+    """Return one rating per case of a ratings file: UTF-8, tabs, a header of ``HEADERS``.
 
-    Where a case is rated under several models or by several raters, what weighs most holds: exclude, fix, keep;
-    comments are joined. A case that stands twice for one model and rater, another rating or another header raises one
+    Where a case is rated under several models or by several raters, what weighs most holds (the last of ``RATINGS``);
+    comments are joined, each with the reasons before it. A case that stands twice for one model and rater, another rating or another header raises one
     error that names every line concerned. Blank lines are skipped.
     """
     path = Path(path)
@@ -45,7 +49,7 @@ def read_ratings(path: str | Path) -> list[Rating]:
             code="COH008",
         ) from error  # fmt: skip
     header = [name.strip() for name in lines[0]] if lines else []
-    if header not in ([*COLUMNS], [*COLUMNS, *FURTHER]):
+    if header not in HEADERS:
         raise PostTxError(
             f"the columns are {header}",
             remedy=f"Use {', '.join(COLUMNS)}, separated by tabs, as the page exports them",
@@ -80,13 +84,13 @@ def _checked(lines: Sequence[Sequence[str]], path: Path, columns: int) -> list[R
         if not 3 <= len(cells) <= columns:
             problems.append(f"line {number}: {len(cells)} cells instead of {columns}")
             continue
-        cells = [unguarded(cell.strip()) for cell in (*cells, "", "", "")[:6]]
-        cohort, case, rating, comment, model, rater = cells
+        padded = (*cells, *[""] * len(FURTHER))[: len(COLUMNS) + len(FURTHER)]
+        cohort, case, rating, comment, model, rater, reasons, _ = (unguarded(cell.strip()) for cell in padded)
         if rating not in RATINGS:
-            problems.append(f"line {number}: rating {rating[:40]!r} is none of keep, fix, exclude")
+            problems.append(f"line {number}: rating {rating[:40]!r} is none of {', '.join(RATINGS[1:])}")
         if (first := seen.setdefault((cohort, case, model, rater), number)) != number:
             problems.append(f"line {number}: case {case[:60]!r} of cohort {cohort[:40]!r} stands in line {first} too")
-        ratings.append(Rating(cohort, case, rating, comment))
+        ratings.append(Rating(cohort, case, rating, ". ".join(filter(None, (reasons, comment)))))
     if problems:
         raise PostTxError(
             "the ratings cannot be used",
@@ -128,6 +132,6 @@ def rating_notes(listings: Mapping[str, Listing], ratings: Sequence[Rating]) -> 
             notes.append({**who, "code": "COH011", "message": f"rated {rating.rating or 'nothing'}{said}"})
         elif rating.rating == "exclude":
             notes.append({**who, "code": "COH009", "message": f"left out of this run{said}"})
-        elif rating.rating == "fix":
-            notes.append({**who, "code": "COH010", "message": f"rated as to be mended{said}"})
+        elif rating.rating in MENDED:
+            notes.append({**who, "code": "COH010", "message": f"{MENDED[rating.rating]}{said}"})
     return notes

@@ -35,7 +35,11 @@ KEYS = (
     (("right drag",), "window (right is wider) and level (down is darker)", "window"),
     (("0",), "window and level as they were", "reset"),
     (("m",), "the same case by the next model", "model"),
-    (("a", "s", "d", "w", "x"), "accept, small edits, redo, reference wrong, exclude scan; once more takes it back", "rate"),
+    (
+        ("a", "s", "d", "w", "x"),
+        "accept, small edits, redo, reference wrong, exclude scan; once more takes it back",
+        "rate",
+    ),
     (("c",), "colours: the label scheme's or colour-blind safe", ""),
     (("Esc",), "back to the list", "list"),
     (("?",), "this table", "keys"),
