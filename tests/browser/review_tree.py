@@ -120,9 +120,6 @@ def write_case(folder: Path, case: str, models=("new",), shape=SHAPE, mm=2.0, de
     cavity = tuple(slice(a, b) for a, b in zip(low[0].tolist(), high[0].tolist(), strict=True))
     reference[cavity] = RC
     for i, model in enumerate(models):
-        thumb = folder / f"thumbs/{cohort}/{model}/{case}.webp"
-        thumb.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.rot90(head(shape)[..., shape[2] // 2])).save(thumb, "WEBP")
         prediction = np.zeros(shape, np.uint8)
         prediction[tuple(slice(side.start + 2 + i, side.stop) for side in cavity)] = RC
         single = (low[0][0], low[0][1], shape[2] - 4)

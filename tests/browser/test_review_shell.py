@@ -2,7 +2,7 @@
 
 import pytest
 from browser_pages import serious_violations
-from review_tree import write_review_page
+from review_tree import write_case, write_review_page
 
 READY = "body[data-ready='1']"
 
@@ -14,10 +14,9 @@ def review(opened, tmp_path):
 
     def at(place="", **options):
         page = opened(page_file, **options)
+        page.goto("about:blank")
+        page.goto(page_file.as_uri() + place)
         page.wait_for_selector(READY)
-        if place:
-            page.goto(page_file.as_uri() + place)
-            page.wait_for_function("() => location.hash === '' || posttx.state.followed === location.hash || true")
         return page
 
     return at
@@ -64,8 +63,10 @@ def test_a_filter_keeps_exactly_the_failing_cases(review, filter, cases):
     assert page.evaluate("posttx.listed().map(row => row.case)") == cases
 
 
-def test_the_worst_pictured_case_of_a_filtered_list_gets_an_address_of_its_own(review):
+def test_the_worst_pictured_case_of_a_filtered_list_gets_an_address_of_its_own(review, tmp_path):
+    write_case(tmp_path, "p01-b", shape=(28, 34, 26))
     page = review("#filter=ET:low&review=worst")
+    page.wait_for_selector("body[data-shown]")
     assert page.evaluate("location.hash") == "#cohort=test&model=new&filter=ET:low&case=p01-b"
     assert state(page)["case"] == "p01-b"
     assert page.locator("#pane-case").is_visible()
@@ -77,10 +78,10 @@ def test_tabs_and_selects_change_the_address_and_going_back_returns(review):
     page.wait_for_selector("body[data-view='compare']")
     assert state(page)["model"] == "old"
     page.locator("#cohort").select_option("train")
-    page.wait_for_function("posttx.state.cohort === 'train'")
+    page.wait_for_function("() => posttx.state.cohort === 'train'")
     assert state(page)["model"] == "new"
     page.go_back()
-    page.wait_for_function("posttx.state.cohort === 'test'")
+    page.wait_for_function("() => posttx.state.cohort === 'test'")
     assert page.locator("#model").input_value() == "old"
 
 

@@ -83,7 +83,10 @@
   // Previous and next walk the list as it stands: its own search and order where it has said so.
   let order = null;
   posttx.setOrder = function (rows) { order = rows; posttx.emit("order", posttx.listed()); };
-  posttx.inWorstOrder = () => order === null;
+  posttx.inWorstOrder = function () {
+    const worst = posttx.rows(posttx.state.cohort, posttx.state.model);
+    return posttx.listed().map((one) => worst.indexOf(one)).every((place, i, places) => !i || places[i - 1] < place);
+  };
   posttx.modelsOf = (cohort) => (posttx.data.cohorts.find((item) => item.name === cohort) || { models: [] }).models;
   posttx.listed = function () {
     const at = posttx.state;

@@ -5,10 +5,6 @@
   const exchange = posttx.exchange = {};
   const COLUMNS = ["cohort", "case", "rating", "comment", "model", "rater", "reasons", "run"];
   const NEEDED = ["cohort", "case", "rating"];
-  // As posttx/csv_text.py: what a spreadsheet would run as a formula gets a ' before it; a number stays a number.
-  const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/, NUMBER = /^[+-]?(\d[\d,]*\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
-  const guarded = (text) => (FORMULA.test(text) && !NUMBER.test(text) ? "'" + text : text);
-  const unguarded = (text) => (text.startsWith("'") && guarded(text.slice(1)) === text ? text.slice(1) : text);
 
   exchange.rows = function () {
     const known = store.all();
@@ -18,7 +14,7 @@
     });
   };
   exchange.tsv = function () {
-    const lines = exchange.rows().map((row) => COLUMNS.map((name) => guarded(name === "reasons" ? row.reasons.join("; ") : row[name])).join("\t"));
+    const lines = exchange.rows().map((row) => COLUMNS.map((name) => posttxCsv.guarded(name === "reasons" ? row.reasons.join("; ") : row[name])).join("\t"));
     return [COLUMNS.join("\t"), ...lines].join("\n") + "\n";
   };
   exchange.json = () => JSON.stringify({ schema: 1, run: posttx.data.run, rater: store.rater(), ratings: exchange.rows() }, null, 1) + "\n";
@@ -28,7 +24,7 @@
     const header = (first || "").split("\t").map((name) => name.trim());
     if (!NEEDED.every((name) => header.includes(name))) { throw new Error(`its columns are ${header.join(", ").slice(0, 80)}`); }
     return lines.map(function (line) {
-      const cells = line.split("\t").map((cell) => unguarded(cell.trim()));
+      const cells = line.split("\t").map((cell) => store.unguarded(cell.trim()));
       const row = Object.fromEntries(header.map((name, i) => [name, cells[i] || ""]));
       return { ...row, reasons: (row.reasons || "").split("; ").filter(Boolean) };
     });
@@ -73,11 +69,4 @@
     if (left.value) { parts.push(`${many(left.value, "line")} left out: no rating that this page knows`); }
     return (parts.length ? parts.join("; ") : "The file holds no ratings") + ".";
   }
-  exchange.save = function (name, text) {
-    const link = posttx.make("a", { download: name, href: URL.createObjectURL(new Blob([text], { type: "text/plain;charset=utf-8" })) });
-    document.body.append(link);
-    link.click();
-    link.remove();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  };
 })();

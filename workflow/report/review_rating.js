@@ -50,8 +50,8 @@
   byId("rater").addEventListener("change", function () { store.setRater(this.value); });
   byId("go-on").checked = posttx.remembered("go-on") === "1";
   byId("go-on").addEventListener("change", function () { posttx.remember("go-on", this.checked ? "1" : ""); });
-  byId("export-tsv").addEventListener("click", () => exchange.save("ratings.tsv", exchange.tsv()));
-  byId("export-json").addEventListener("click", () => exchange.save("ratings.json", exchange.json()));
+  byId("export-tsv").addEventListener("click", () => posttxCsv.save("ratings.tsv", exchange.tsv()));
+  byId("export-json").addEventListener("click", () => posttxCsv.save("ratings.json", exchange.json()));
   byId("import").addEventListener("click", () => byId("import-file").click());
   byId("import-file").addEventListener("change", function () {
     if (this.files[0]) { importFile(this.files[0]); }

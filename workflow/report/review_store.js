@@ -35,14 +35,19 @@
 
   // What is stored may be of another program, or torn: of each entry no more is taken than this page writes.
   const object = (value) => (value !== null && typeof value === "object" && !Array.isArray(value) ? value : {});
-  store.oneLine = (text) => text.replace(/\s+/g, " ").trim();
+  const oneLine = (text) => text.replace(/\s+/g, " ").trim();
+  // A ' before what a spreadsheet would run is no part of a text: it comes and goes with the exported file.
+  store.unguarded = function (text) {
+    while (text.startsWith("'") && posttxCsv.guarded(text.slice(1)) === text) { text = text.slice(1); }
+    return text;
+  };
   store.checked = function (entry) {
     const { rating, comment, reasons } = object(entry);
     if (!VALUES.includes(rating) || typeof comment !== "string") { return null; }
     const told = Array.isArray(reasons) ? reasons.filter((reason) => typeof reason === "string") : [];
     const made = {
-      rating, comment: store.oneLine(comment).slice(0, LONGEST),
-      reasons: told.map((reason) => store.oneLine(reason.replace(/;/g, ",")).slice(0, LONGEST)).filter(Boolean)
+      rating, comment: store.unguarded(oneLine(comment)).slice(0, LONGEST),
+      reasons: told.map((reason) => oneLine(reason.replace(/;/g, ",")).slice(0, LONGEST)).filter(Boolean)
     };
     return made.rating || made.comment ? made : null;
   };

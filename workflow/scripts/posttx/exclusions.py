@@ -36,8 +36,8 @@ def read_ratings(path: str | Path) -> list[Rating]:
     """Return one rating per case of a ratings file: UTF-8, tabs, a header of ``HEADERS``.
 
     Where a case is rated under several models or by several raters, what weighs most holds (the last of ``RATINGS``);
-    comments are joined, each with the reasons before it. A case that stands twice for one model and rater, another rating or another header raises one
-    error that names every line concerned. Blank lines are skipped.
+    comments are joined, each with the reasons before it. A case that stands twice for one model and rater, another
+    rating or another header raises one error that names every line concerned. Blank lines are skipped.
     """
     path = Path(path)
     try:
