@@ -1,4 +1,4 @@
-"""Ratings in the review page: by keys, kept by run, model and rater, exported, and read back here and by a later run."""
+"""Ratings in the review page: by keys, kept by run, model and rater, exported, read back here and by a later run."""
 
 import json
 
@@ -236,7 +236,7 @@ def test_an_import_merges_and_says_what_it_replaced_and_left_out(at, tmp_path):
     ("stale.json", STALE, "1 rating left out: made on another run"),
     ("torn.json", '{"ratings": [{"coh', "torn.json was not taken over"),
     ("list.json", '{"ratings": 3}', "list.json was not taken over: it holds no ratings"),
-    ("odd.json", '{"ratings": [null, 3, {"cohort": {}, "rating": "accept", "comment": []}]}', "1 rating left out: this report has no such"),
+    ("odd.json", '{"ratings": [null, 3, {"cohort": {}, "rating": "accept"}]}', "1 rating left out: this report has"),
     ("other.tsv", "a\tb\n1\t2\n", "other.tsv was not taken over: its columns are a, b"),
     ("empty.tsv", "", "empty.tsv was not taken over"),
 ])  # fmt: skip

@@ -54,7 +54,7 @@ CODES: dict[str, Code] = {
     "COH010": Code(
         "info",
         "case to be mended",
-        "the file that `exclude` names rates it `fix`: it is used as it is",
+        "the file that `exclude` names rates it `fix`, or its reference as wrong (`reference`): it is used as it is",
         "Correct the case, then rate it `keep`",
     ),
     "COH011": Code(
