@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import results_tree as tree
-from review_tree import write_review_page
+from review_tree import write_case, write_review_page
 
 from posttx.analysis.failures import CaseArrays, case_arrays
 from posttx.reporting.case_data import PICTURED, THUMB, case_rows
@@ -23,6 +23,7 @@ CLASSES = [
      "alternative": ALTERNATIVE[i]}
     for i, label in enumerate(tree.SCHEME.labels)
 ]  # fmt: skip
+TINY = (12, 14, 10)
 READY = "body[data-ready='1']"
 
 
@@ -72,6 +73,15 @@ def write_panes(
     cohort = {**COHORT, "models": list(rows), "baseline": "old" if "old" in rows else None}
     cases = {f"additional/{model}": given for model, given in rows.items()}
     return write_review_page(folder, facts, **{"classes": classes, "cohorts": [cohort], "cases": cases, **changes})
+
+
+def write_opened_cases(page: Path) -> None:
+    """Write tiny images and labels of every case of a page that opens in the viewer."""
+    for name, given in written(page)["cases"].items():
+        cohort, model = name.split("/")
+        for row in given["rows"]:
+            if row[4] & PICTURED:
+                write_case(page.parent, row[0], (model,), TINY, cohort=cohort)
 
 
 def written(page: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import results_tree as tree
 from browser_pages import has_count, serious_violations
-from panes_tree import CLASSES, arrays_of, opened_at, other_model, rows_of, write_panes, written
+from panes_tree import CLASSES, arrays_of, opened_at, other_model, rows_of, write_opened_cases, write_panes, written
 
 from posttx.analysis.failures import failures
 
@@ -25,7 +25,9 @@ def metrics():
 @pytest.fixture(scope="module")
 def page_file(metrics, tmp_path_factory):
     rows = {model: rows_of(table) for model, table in metrics.items()}
-    return write_panes(tmp_path_factory.mktemp("list"), rows)
+    page = write_panes(tmp_path_factory.mktemp("list"), rows)
+    write_opened_cases(page)
+    return page
 
 
 @pytest.fixture
