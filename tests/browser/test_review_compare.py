@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import results_tree as tree
 from browser_pages import has_count, serious_violations
-from panes_tree import CLASSES, arrays_of, opened_at, other_model, rows_of, write_panes
+from panes_tree import CLASSES, arrays_of, opened_at, other_model, rows_of, write_opened_cases, write_panes
 
 from posttx.analysis.comparison import compare_models
 from posttx.analysis.failures import failures
@@ -33,7 +33,9 @@ def page_file(metrics, compared, tmp_path_factory):
     rows = {model: rows_of(table) for model, table in metrics.items()}
     settings = {"new": {"train.epochs": "1000", "train.planner": "resenc_m"}, "old": {"train.epochs": "1000"}}
     facts = {"comparisons": {"additional": comparison_rows(compared)}, "settings": settings}
-    return write_panes(tmp_path_factory.mktemp("compare"), rows, facts=facts)
+    page = write_panes(tmp_path_factory.mktemp("compare"), rows, facts=facts)
+    write_opened_cases(page)
+    return page
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 import results_tree as tree
 from browser_pages import has_count, serious_violations
-from panes_tree import CLASSES, opened_at, rows_of, write_panes
+from panes_tree import CLASSES, opened_at, rows_of, write_opened_cases, write_panes
 
 PATIENTS = "#view=patients"
 ROWS = "#pane-patients tbody tr[data-at]"
@@ -20,6 +20,7 @@ def visit(patient, time, ref, pred, has=3, scan=""):
 
 def page_of(opened, folder, rows, place=PATIENTS, **options):
     page_file = write_panes(folder, {"new": {"convention_n": len(rows), "rows": rows}})
+    write_opened_cases(page_file)
     return opened_at(opened, page_file, place, **options)
 
 
