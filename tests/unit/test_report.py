@@ -1,22 +1,25 @@
+import json
 import re
 import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
+from urllib.parse import quote
 
 import pandas as pd
 import pytest
 import results_tree as tree
+from PIL import Image
 
 from posttx.analysis.comparison import compare_models
 from posttx.analysis.ranks import rank_models
+from posttx.csv_text import write_csv
 from posttx.errors import PostTxError
 from posttx.files import write_json, write_parquet
 from posttx.reporting.figures import COMPARISON
 from posttx.reporting.page_figures import inlined
 from posttx.reporting.report import write_report
-from posttx.reporting.report_cases import case_entries, describe
-from posttx.reporting.report_parts import slug
-from posttx.reporting.report_tables import count, number, text
+from posttx.reporting.report_cells import PRINTED, count, number, slug, text
+from posttx.reporting.report_scores import uneven
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col", "path", "rect", "use", "circle", "line"}
 
@@ -26,6 +29,7 @@ class Page(HTMLParser):
 
     def __init__(self, content):
         super().__init__()
+        self.source = content
         self.open, self.ids, self.tags, self.links, self.words = [], [], [], [], []
         self.feed(content)
         self.close()
@@ -74,41 +78,38 @@ def test_the_page_is_well_formed_and_its_ids_are_unique(page):
     assert len(page.ids) == len(set(page.ids))
 
 
-def test_cases_whose_ids_differ_in_dots_or_case_have_their_own_anchors(results, tmp_path):
+def test_listed_cases_with_pictures_lead_to_the_review_page(results, tmp_path):
     root, settings = results
     copied = tmp_path / "results"
     shutil.copytree(root, copied)
-    cases = ["scan.1-a", "scan-1-a", "Scan-1-A", "scan_1-a"]
+    cases = ["scan.1-a", "scan-1-a", "Scan-1-A", "scan_1 a&b=c"]
     worst = copied / "tables/additional/nnunet/worst_cases.parquet"
     pd.read_parquet(worst).head(len(cases)).assign(case=cases).to_parquet(worst)
-    folder = copied / "figures/additional/nnunet/cases"
-    folder.mkdir()
-    for case in cases:
-        (folder / f"{case}.webp").write_bytes(b"x")
+    folder = copied / "figures/cases/additional/nnunet"
+    folder.mkdir(parents=True)
+    for case in cases[1:]:
+        Image.new("RGB", (90, 60)).save(folder / f"{case}.webp")
+    write_json(folder.parent / "not_drawn.json", {"nnunet": {"gone": "GEO001", "odd": ""}})
     write_report(copied, tree.ASSETS, copied / "report/index.html", settings)
     page = Page((copied / "report/index.html").read_text())
-    anchors = [name for name in page.ids if name.startswith("case-additional-nnunet-")]
-    assert anchors == [f"case-additional-nnunet-{case}" for case in cases]
-    assert {f"#{name}" for name in anchors} <= set(page.links)
-    assert len(page.ids) == len(set(page.ids))
+    address = "review.html#cohort=additional&model=nnunet&case="
+    found = [link.removeprefix(address) for link in page.links if link.startswith(address)]
+    assert found == [quote(case, safe="") for case in cases[1:]]
+    assert "Review the 3 worst (R)" in page.text
+    assert "gone could not be drawn: images on different grids (GEO001)" in page.text
+    assert "odd could not be drawn: its files cannot be laid together" in page.text
 
 
-def test_the_sections_of_the_published_report_stand_in_its_order(page):
+def test_the_answer_stands_first_then_results_data_and_methods(page):
     order = [
-        "dataset",
-        "audit",
-        "balance",
-        "methods",
-        "global",
-        "per-class",
-        "errors",
-        "cases",
-        "conclusions",
-        "hardware",
-    ]
+        "answer", "results", "per-class", "conclusions", "failures", "overview", "global", "errors", "cases", "data",
+        "dataset", "findings", "audit", "balance", "folds", "methods", "hardware",
+    ]  # fmt: skip
     places = [page.ids.index(name) for name in order]
     assert places == sorted(places)
-    assert page.ids.index("findings") < places[0]
+    text = page.text
+    assert text.index("Where does it fail?") < text.index("Performance by class")
+    assert text.index("nnunet on additional held out") < text.index("nnunet on training out of fold")
 
 
 def test_every_inner_link_has_a_target_and_outer_ones_are_files_of_the_results(results, page):
@@ -117,7 +118,7 @@ def test_every_inner_link_has_a_target_and_outer_ones_are_files_of_the_results(r
         if link.startswith("#"):
             assert link[1:] in page.ids
         else:
-            assert link.startswith("../") or link == "audit.html"
+            assert link.startswith("../") or link.split("#")[0] in ("audit.html", "review.html")
     for link in (link for link in page.links if link.endswith(".parquet")):
         assert (root / "report" / link).is_file(), link
 
@@ -168,7 +169,7 @@ def test_methods_come_from_the_plans_and_the_configuration(page):
 
 
 def test_folds_are_proven_and_set_against_the_default_split(page):
-    assert "3.4 Folds by patient" in page.text
+    assert "Folds by patient" in page.text
     assert "0 of 12 held-out scans have another scan of their patient in training" in page.text
     assert "nnU-Net's default split of the same scans: " in page.text
     assert "Patients across each fold's border" in page.text
@@ -202,7 +203,8 @@ def test_a_cohort_known_by_counts_alone_has_a_page(tmp_path):
     write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
     page = Page((tmp_path / "report/index.html").read_text())
     assert "No cohort has images here" in page.text
-    assert "only counts of this model are known" in page.text
+    assert "counts alone are known" in page.text
+    assert "Label names: no images to judge by" in page.text
     assert "Simulated data" not in page.text
     assert "No provenance was recorded" in page.text
 
@@ -243,7 +245,7 @@ def test_a_cohort_without_references_says_that_nothing_was_scored(tmp_path):
     write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
     page = Page((tmp_path / "report/index.html").read_text())
     assert "No case of this cohort has a reference" in page.text
-    assert "5.2" in page.text
+    assert "Nothing was scored" in page.text
 
 
 @pytest.mark.parametrize("cases", [0, 1, 2])
@@ -266,33 +268,6 @@ def test_a_missing_table_is_named(results, tmp_path):
     with pytest.raises(PostTxError, match=r"per_class.*tables/training/nnunet|tables/training/nnunet.*per_class"):
         write_report(copied, tree.ASSETS, copied / "report/index.html", settings)
     assert not (copied / "report/index.html").exists()
-
-
-def test_pictures_are_inlined_until_the_budget_is_spent(tmp_path):
-    for name in "ab":
-        (tmp_path / f"{name}.webp").write_bytes(b"x" * 300)
-    table = pd.DataFrame({
-        "case": ["b", "a", "none"], "mean_dice": [0.1, 0.2, 0.3], "dice_ET": [0.1, 0.0, 0.3],
-        "state_ET": ["present", "missed", "present"],
-    })  # fmt: skip
-    budget = [500]
-    entries = case_entries({"worst_cases": table}, tmp_path, "../cases", budget)
-    assert [entry["case"] for entry in entries] == ["b", "a"]
-    assert entries[0]["source"].startswith("data:image/webp;base64,")
-    assert entries[1]["source"] == ""
-    assert entries[1]["link"] == "../cases/a.webp"
-    assert entries[1]["sentence"] == "mean Dice 0.200; ET missed"
-
-
-def test_a_cohort_without_scores_shows_its_pictures(tmp_path):
-    (tmp_path / "a.webp").write_bytes(b"x")
-    assert [entry["kind"] for entry in case_entries({}, tmp_path, "..", [100])] == ["shown"]
-    assert case_entries({}, tmp_path / "nowhere", "..", [100]) == []
-
-
-def test_a_sentence_about_a_case():
-    row = pd.Series({"mean_dice": float("nan"), "dice_ET": float("nan"), "state_ET": None})
-    assert describe(row) == "no mean Dice; ET unknown"
 
 
 def test_cells():
@@ -350,9 +325,29 @@ def test_provenance_of_another_machine_is_shown(results, tmp_path):
     assert "not under version control" in page.text
 
 
-def test_a_case_that_could_not_be_drawn_is_listed_with_the_kind_of_its_fault_and_no_file(tmp_path):
-    (tmp_path / "not_drawn.json").write_text('{"a": "GEO001", "b": ""}')
-    entries = case_entries({}, tmp_path, "..", [100])
-    assert [(entry["case"], entry["source"], entry["link"]) for entry in entries] == [("a", "", ""), ("b", "", "")]
-    assert entries[0]["missing"] == "images on different grids (GEO001)"
-    assert entries[1]["missing"] == "its files cannot be laid together"
+def test_a_saved_table_is_the_pipelines_csv(results, page, tmp_path):
+    root, _ = results
+    files = [json.loads(content) for content in re.findall(r'class="csv">(.*?)</script>', page.source)]
+    for name in ("per_class", "summary", "per_region", "inter_class", "subgroups", "worst_cases"):
+        write_csv(pd.read_parquet(root / f"tables/additional/nnunet/{name}.parquet"), tmp_path / f"{name}.csv")
+        assert (tmp_path / f"{name}.csv").read_text() in files
+
+
+def test_paper_has_room_for_every_table(page):
+    widths = [row.count("<th ") - row.count('class="minor"') for row in re.findall(r"<thead.*?</thead>", page.source)]
+    assert len(widths) > 15
+    assert max(widths) <= PRINTED
+
+
+def test_headers_say_how_values_are_averaged(page):
+    assert "Precision, pooled over voxels" in page.text
+    assert "Dice, mean over cases" in page.text
+    assert "published (precision, recall: pooled over voxels)" in page.text
+    assert "present-only (precision, recall: mean over cases)" in page.text
+
+
+def test_models_on_different_scans_are_told():
+    headlines = [{"cohort": "c", "model": model, "n": count(n)} for model, n in (("a", 1271), ("b", 158), ("d", 1271))]
+    (told,) = uneven(headlines)
+    assert "b on 158 of 1,271 scans" in told
+    assert uneven(headlines[::2]) == []

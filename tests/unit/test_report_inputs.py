@@ -44,7 +44,7 @@ def with_long_ids(cases):
 
 
 INPUTS = {
-    "no case": (COUNTS, lambda: metrics(0), ["There is no case", "only counts of this model are known"]),
+    "no case": (COUNTS, lambda: metrics(0), ["There is no case", "counts alone are known"]),
     "one case": (COUNTS, lambda: metrics(1), ["Only 1 patient: no interval", "Too few patients (1)"]),
     "one class never present": (COUNTS, lambda: never("ET"), ["No reference has ET: how well it is segmented cannot"]),
     "all Dice undefined": (
@@ -65,7 +65,7 @@ INPUTS = {
     "counts alone": (
         COUNTS,
         lambda: metrics(12),
-        ["No cohort has images here: nothing was audited", "No pictures: only counts of this model are known"],
+        ["No cohort has images here: nothing was audited", "counts alone are known, no picture"],
     ),
     "1,621 cases with 300 characters": (COUNTS, lambda: with_long_ids(1621), ["x" * 200, "The 4 worst cases"]),
 }

@@ -129,9 +129,9 @@ def report_inputs(wildcards):
     pictured = [(cohort, model) for cohort in IMAGE_COHORTS for model in scored_models(cohort)]
     paths = [f"<results>/cohorts/{cohort}.parquet" for cohort in IMAGE_COHORTS]
     if IMAGE_COHORTS:
-        paths += [f"<results>/audit/{name}.parquet" for name in ("intensity", "labels", "findings")]
+        paths += [f"<results>/audit/{name}.parquet" for name in ("intensity", "labels", "findings", "shift")]
         paths += figure_paths(figures.DATA)
-        paths += ["<results>/audit/gate.json", "<results>/report/audit.html"]
+        paths += ["<results>/audit/scheme.json", "<results>/audit/gate.json", "<results>/report/audit.html"]
     for cohort, model in scored:
         paths.append(f"<results>/tables/{cohort}/{model}/summary.parquet")
         paths += figure_paths(figures.SCORES, cohort=cohort, model=model)

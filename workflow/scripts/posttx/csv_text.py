@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posttx.files import replacing
+from posttx.files import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ NUMBER = re.compile(r"[+-]?(\d[\d,]*\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 def guarded(text: str) -> str:
     """Return a text as it may stand in a CSV cell: with ``'`` before it where a spreadsheet would run it.
 
-    A number stays a number. ``page.js`` does the same to what it saves.
+    A number stays a number. ``csv.js`` does the same to what the pages save.
     """
     return GUARD + text if text.startswith(BEGINNINGS) and not NUMBER.fullmatch(text) else text
 
@@ -30,14 +30,18 @@ def unguarded(text: str) -> str:
     return text[1:] if text.startswith(GUARD) and guarded(text[1:]) == text else text
 
 
-def write_csv(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as CSV without its index, texts and names of columns guarded, whole or not at all."""
+def csv_of(table: pd.DataFrame) -> str:
+    """Return a table as CSV without its index, texts and names of columns guarded."""
     safe = table.rename(columns=_cell)
     for name in safe.columns:
         if safe[name].dtype.kind not in "biuf":
             safe[name] = safe[name].map(_cell)
-    with replacing(path) as beside:
-        safe.to_csv(beside, index=False)
+    return safe.to_csv(index=False, lineterminator="\n")
+
+
+def write_csv(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as ``csv_of`` has it, whole or not at all."""
+    write_text(path, csv_of(table))
 
 
 def _cell(value: Any) -> Any:

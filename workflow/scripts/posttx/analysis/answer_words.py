@@ -95,22 +95,22 @@ def primary_line(found: Primary) -> str:
     verdict = VERDICT_WORDS[found.outcome]
     up, down = (row["wins"], row["losses"]) if measure.higher_is_better else (row["losses"], row["wins"])
     return (
-        f"{what} ({row['convention']}) {found.value.value:.{2 if measure.higher_is_better else 1}f}, "
+        f"{what} {found.value.value:.{2 if measure.higher_is_better else 1}f}, "
         f"{with_interval(found.difference, 3, signed=True)}: {verdict}; up in {up} scans, down in {down}."
     )
 
 
 def change_line(row: Row) -> str:
-    """Return how many more or fewer classes were missed and invented than by the baseline."""
+    """Return the convention, and how many more or fewer classes were missed and invented than by the baseline."""
     missed, invented = int(row["missed_change"]), int(row["hallucinated_change"])
-    return f"Classes missed altogether {missed:+d}, invented {invented:+d} against the baseline."
+    return f"By {row['convention']}. Classes missed {missed:+d}, invented {invented:+d} against the baseline."
 
 
-def cases_line(found: Primary, baseline: str) -> str:
+def cases_line(found: Primary) -> str:
     """Return on which scans a comparison stands where the models have different ones; "" where they have the same."""
     if found.shared == found.known:
         return ""
-    return f"Compared on {found.shared} of {found.known} scans: the others have only one of this model and {baseline}."
+    return f"Compared on {found.shared} of {found.known} scans, those that have both."
 
 
 NO_BASELINE = (
@@ -127,10 +127,7 @@ def difference_text(result: ClassResult) -> str:
 _FAILED: Mapping[str, Callable[[Failed], str]] = {
     "invented": lambda one: f"It draws {one.region} that is not there: {_of(one)} scans without {one.region}.",
     "missed": lambda one: f"It misses {one.region} altogether: {_of(one)} scans with {one.region}.",
-    "low": lambda one: (
-        f"It draws {one.region} in the wrong place or size: Dice below {LOW_DICE:g} in {_of(one)} scans "
-        f"with {one.region}."
-    ),
+    "low": lambda one: f"It draws {one.region} poorly: Dice below {LOW_DICE:g} in {_of(one)} scans with {one.region}.",
     "small": lambda one: f"It misses small {one.region}, below {SMALL_ML:g} ml: in {_of(one)} scans that have such.",
 }
 
@@ -279,3 +276,11 @@ def case_sentence(row: Row) -> str:
         for region in shown
     ]
     return ", ".join(told)
+
+
+NOTHING_SHARED = "No scan has both models: there is nothing to compare."
+
+
+def is_baseline(models: Sequence[str]) -> str:
+    """Return that a model is what others are set against."""
+    return f"This model is the baseline of {listed(models)}."

@@ -1,4 +1,4 @@
-"""The words of every judgement and conclusion, and the only place that has any."""
+"""The words of every judgement and conclusion; those of the report's first screen are in ``answer_words``."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from posttx.csv_text import write_csv
 from posttx.files import read_parquet, write_parquet
 from posttx.reporting.checklist_items import CLAIM, ITEMS, Run, Status
 from posttx.reporting.methods import has_distances
+from posttx.reporting.report_cells import Cell, View, text
 from posttx.reporting.report_parts import known_cases
-from posttx.reporting.report_tables import Cell, View, text
 
 COLUMNS = ("source", "item", "topic", "asks", "status", "told", "anchor")
 # Facts that say at which hospital a scan was made.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 import yaml
+from markupsafe import Markup
 
 from posttx.files import digest_of
-from posttx.reporting.report_parts import slug
+from posttx.reporting.report_cells import slug
 
 
 def environment(assets: Path) -> jinja2.Environment:
@@ -25,7 +27,13 @@ def environment(assets: Path) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["slug"] = slug
+    made.filters["script_json"] = script_json
     return made
+
+
+def script_json(value: object) -> Markup:
+    """Return a value as JSON within a script element: nothing in it can end the element."""
+    return Markup(json.dumps(value).replace("<", "\\u003c"))
 
 
 def digest(script: str) -> str:

@@ -16,17 +16,20 @@ from markupsafe import Markup
 
 from posttx.analysis.interpretation_rules import RULES
 from posttx.files import read_parquet, replacing, write_text
+from posttx.measures import CONTRACT
 from posttx.redaction import public_config, public_digest, public_provenance
 from posttx.reporting import checklist, report_seeds, report_splits
 from posttx.reporting import report_parts as parts
+from posttx.reporting import report_scores as scores
+from posttx.reporting.answer import answer
+from posttx.reporting.asked import asked, cohorts_in_order
 from posttx.reporting.page_figures import readings
 from posttx.reporting.pages import digest, environment, joined, run_digest, texts
-from posttx.reporting.palettes import MODALITY_NAMES
+from posttx.reporting.palettes import MODALITY_NAMES, palette_style
+from posttx.reporting.report_tables import averaged_header
 from posttx.reporting.viewer import SECOND, looks
 
 logger = logging.getLogger(__name__)
-# Browsers of the field open pages of 10 MB with ease and choke at 30: pictures get what figures and tables leave.
-PAGE_BYTES = 8_500_000
 
 
 def write_report(results: str | Path, assets: str | Path, output: str | Path, settings: Mapping[str, Any]) -> None:
@@ -75,27 +78,28 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
     # the page leaves the machine: none of its parts is told a path
     config, regions = public_config(settings["config"]), settings["regions"]
     settings = {**settings, "config": config}
-    colors = {name: region["color"] for name, region in regions.items()}
-    budget = [max(0, PAGE_BYTES - sum(path.stat().st_size for path in (results / "figures").rglob("*.svg")))]
-    blocks = [
-        parts.block(results, cohort, model, settings, budget)
-        for cohort in settings["models"]
-        for model in settings["models"][cohort]
-    ]
+    # readers switch palettes: swatches name the class, the style sheet its colours
+    colors = {name: f"var(--class-{i})" for i, name in enumerate(regions)}
+    shown = asked(results, settings)
+    blocks = [scores.block(one, colors) for one in shown]
     script = joined(assets, SCRIPTS)
     provenance = public_provenance(parts.read_known(results / "provenance.json"))
     data = parts.data(results, settings, colors)
     methods = parts.methods_section(results, assets, settings, provenance)
-    comparisons = parts.comparisons(results, settings, colors)
+    comparisons = scores.comparisons(results, cohorts_in_order(settings), colors)
+    findings = parts.all_findings(results, settings)
+    headlines = [block["headline"] for block in blocks]
     scored = [block for block in blocks if block["scored"]]
     pictures = [part["figures"] for part in (data, *methods["models"], *scored, *comparisons)]
     return {
         "title": config["report"]["title"],
         "run": run_of(results, settings),
         "texts": texts(assets),
-        "style": Markup(joined(assets, STYLES)),
+        "style": Markup(f"{palette_style(regions)}\n{joined(assets, STYLES)}"),
+        "palette": config["report"]["palette"],
         "script": Markup(script),
         "script_hash": digest(script),
+        "answers": [answer(one, findings) for one in shown],
         "phantoms": [name for name, cohort in config["cohorts"].items() if "phantom" in cohort],
         "convention": config["report"]["convention"],
         "label_scheme": config["labels"],
@@ -107,10 +111,11 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
         "methods": methods,
         "blocks": blocks,
         "rules": [(rule.id, rule.title, rule.described) for rule in RULES.values()],
-        "rateable": any(block["cases"] for block in blocks),
         "comparisons": comparisons,
         "seeds": report_seeds.section(results, settings, colors),
-        "headline": [block["headline"] for block in blocks],
+        "headline": headlines,
+        "headers": {name: averaged_header(name, config["report"]["convention"]) for name in CONTRACT},
+        "uneven": scores.uneven(headlines),
         "provenance": provenance,
         "config_text": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
     }
@@ -128,5 +133,5 @@ def _scores(results: Path, models: Mapping[str, Sequence[str]]) -> dict[str, pd.
     return {name: read_parquet(results / f"metrics/{name}.parquet", columns) for name in names}
 
 
-SCRIPTS = ("vendor/datatables/dataTables.min.js", "page.js")
-STYLES = ("vendor/datatables/dataTables.dataTables.min.css", "style.css")
+SCRIPTS = ("vendor/datatables/dataTables.min.js", "csv.js", "page.js", "answer.js")
+STYLES = ("vendor/datatables/dataTables.dataTables.min.css", "style.css", "answer.css", "print.css")

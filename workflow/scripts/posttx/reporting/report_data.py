@@ -11,7 +11,7 @@ import pandas as pd
 
 from posttx.cases import MODALITIES
 from posttx.reporting.palettes import MODALITY_NAMES
-from posttx.reporting.report_tables import DASH, NOTHING, Cell, View, count, number, text
+from posttx.reporting.report_cells import DASH, NOTHING, Cell, View, count, number, text
 
 # no line break within a size
 WITHHELD = (
@@ -45,7 +45,8 @@ def snapshot(cohorts: Mapping[str, Mapping[str, Any]]) -> View:
     links = [
         (f"{name}.parquet", f"../cohorts/{name}.parquet") for name in cohorts if cohorts[name]["table"] is not None
     ]
-    return View("dataset", "Cases by cohort", headers, rows, links)
+    minor = ("Source", "Spacing", "Orientation")
+    return View("dataset", "Cases by cohort", headers, rows, links, minor=minor)
 
 
 def _several(table: pd.DataFrame, what: str, times: str = "") -> str:
@@ -78,7 +79,8 @@ def intensities(intensity: pd.DataFrame) -> View:
         ("Negative voxels %", "mean share of voxels below 0"), ("Stored as", "dtype and number of files"),
     ]  # fmt: skip
     files = [("intensity.parquet", "../audit/intensity.parquet")]
-    return View("intensity", "99th percentile of the non-zero voxels, scanner units", headers, rows, files)
+    minor = ("Negative voxels %", "Stored as")
+    return View("intensity", "99th percentile of the non-zero voxels, scanner units", headers, rows, files, minor=minor)
 
 
 def _ratio(above: float, below: float) -> float:
@@ -105,7 +107,7 @@ def class_balance(labels: pd.DataFrame, colors: Mapping[str, str]) -> View:
         ("Present %", ""), ("Median ml", "where present"), ("Smallest ml", "where present"),
     ]  # fmt: skip
     files = [("labels.parquet", "../audit/labels.parquet")]
-    return View("classes", "Classes in the references", headers, rows, files)
+    return View("classes", "Classes in the references", headers, rows, files, minor=("Label", "Present %"))
 
 
 def findings(table: pd.DataFrame, limit: int) -> tuple[View, View]:

@@ -13,8 +13,7 @@ from posttx.analysis.subgroups import MEAN
 from posttx.analysis.wording import worded
 from posttx.files import read_parquet
 from posttx.measures import measure_of
-from posttx.reporting.report_parts import slug
-from posttx.reporting.report_tables import View, count, number, text
+from posttx.reporting.report_cells import View, count, number, slug, text
 
 
 def section(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) -> list[dict[str, Any]]:

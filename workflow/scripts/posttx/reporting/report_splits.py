@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from posttx.files import read_parquet
-from posttx.reporting.report_tables import Cell, View, count, number, text
+from posttx.reporting.report_cells import Cell, View, count, number, text
 
 FILES = [(f"{name}.{kind}", f"../tables/{name}.{kind}") for name in ("folds", "splits") for kind in ("csv", "parquet")]
 
@@ -63,4 +63,5 @@ def balance(folds: pd.DataFrame) -> View:
     headers = [("Fold", ""), ("Held-out scans", "")]
     for label in labels:
         headers += [(f"{label} in", "held-out scans that have the class"), (f"{label} ml", "summed over these")]
-    return View("folds-balance", "What each fold holds out", headers, rows, FILES)
+    minor = [f"{label} ml" for label in labels]
+    return View("folds-balance", "What each fold holds out", headers, rows, FILES, minor=minor)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from posttx.analysis.judgements import records
-from posttx.reporting.report_tables import Cell, View, count, estimate, finite, number, text
+from posttx.reporting.report_cells import Cell, View, count, estimate, finite, number, text
 
 Files = Sequence[tuple[str, str]]
 
@@ -29,7 +29,8 @@ def volume_agreement(table: pd.DataFrame, key: str, colors: Mapping[str, str], f
         ("Limits", "95 % of the ratios of single scans"), ("n of ratios", "cases in which both volumes are above 0"),
         ("Patients of ratios", ""),
     ]  # fmt: skip
-    return View(f"volume-agreement-{key}", "Predicted against reference volume", headers, rows, files)
+    return View(f"volume-agreement-{key}", "Predicted against reference volume", headers, rows, files,
+                minor=("Label", "n of ratios", "Patients of ratios"))  # fmt: skip
 
 
 def _limits(row: Mapping[str, Any]) -> Cell:
@@ -51,7 +52,8 @@ def change(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: File
         ("Same direction, changed", "the same of the pairs whose reference volume changes"), ("Changed pairs", ""),
         ("Patients of these", ""), ("Spearman r", "predicted with reference change, all pairs"),
     ]  # fmt: skip
-    return View(f"change-{key}", "Change of volume from a scan to the next", headers, rows, files)
+    return View(f"change-{key}", "Change of volume from a scan to the next", headers, rows, files,
+                minor=("Label", "Patients of these"))  # fmt: skip
 
 
 def presence(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Files) -> View:
@@ -74,7 +76,8 @@ def presence(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Fi
         ("Specificity, patients", "predicted in no scan, of the patients without it in any"),
         ("Patients without", ""),
     ]  # fmt: skip
-    return View(f"presence-{key}", "Presence of each class", headers, rows, files)
+    return View(f"presence-{key}", "Presence of each class", headers, rows, files,
+                minor=("Label", "Patients with it", "Patients without"))  # fmt: skip
 
 
 def _class(row: Mapping[str, Any], colors: Mapping[str, str]) -> list[Cell]:
