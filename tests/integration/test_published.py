@@ -14,6 +14,7 @@ from make_tables import write_tables
 from posttx.analysis.conclusions import conclusions
 from posttx.analysis.wording import sentences
 from posttx.labels import load_scheme
+from posttx.reporting.figures import SCORES, drawn_per
 from workflow_runs import snakemake
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -280,9 +281,10 @@ def test_the_zip_holds_page_figures_and_the_graph(run):
         assert f"{folder}tables/additional/published/summary.csv" in names
         assert "0.6459" in packed.read(index).decode()
         figures = {Path(name).stem for name in names if name.endswith(".svg")}
-        assert {"dice", "volume_dice", "volumes", "inter_class", "false_positives", "trajectories"} <= figures
+        assert {figure.id for figure in drawn_per(SCORES)} <= figures
         app = packed.read(next(name for name in names if name.endswith("/report.html"))).decode()
-    assert "Dice of every case of additional under model published" in app
+    assert "Dice of every case per region, published on additional" in app
+    assert "Mean Dice (published) of published on additional by subgroup" in app
     assert "volume and Dice" in app
     assert "draw_model" in app
     assert "rulegraph" in app
