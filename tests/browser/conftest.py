@@ -65,7 +65,6 @@ def draw_pictures(results, cohort, model):
     """
     import results_tree as tree
 
-    from draw_cases import draw_cases
     from draw_review import Folders, chosen_cases, draw_review
     from draw_thumbs import draw_thumbs
     from posttx.geometry.grids import grid_of
@@ -92,24 +91,7 @@ def draw_pictures(results, cohort, model):
         write_volume(predictions[case], prediction, affine)
         rows.append(row)
     grid = grid_of(read_volume(rows[0]["t1n"]))
-    figures = results / f"figures/{cohort}/{model}"
-    colors = {item.value: item.color for item in tree.SCHEME.labels}
-    viewer = results / f"report/viewer/{cohort}/{model}"
-    lesions = tree.lesion_table(pd.read_parquet(results / f"metrics/{cohort}/{model}.parquet"))
-    lesions[[f"centroid_{axis}_mm" for axis in "xyz"]] = 20.0
-    montages = {kind: str(figures / f"{kind}.png") for kind in tables}
     readings = {row["case"]: Reading("agree", grid, "t1n") for row in rows}
-    draw_cases(
-        pd.DataFrame(rows),
-        tables,
-        predictions,
-        (colors, tree.NAMES),
-        readings,
-        figures / "cases",
-        montages,
-        viewer,
-        lesions,
-    )
     scored = tree.write_scored(
         results, cohort, model, {row["case"]: (label, prediction, affine) for row in rows}, predictions
     )
@@ -129,14 +111,13 @@ def report(tmp_path_factory):
     import results_tree as tree
 
     from posttx.reporting.case_data import write_cases
-    from posttx.reporting.report import run_of, write_report, write_viewer
+    from posttx.reporting.report import run_of, write_report
     from posttx.reporting.review import write_review
 
     results = tmp_path_factory.mktemp("browser") / "results"
     settings = tree.write_results(results)
     draw_pictures(results, "additional", "nnunet")
     write_report(results, tree.ASSETS, results / "report/index.html", settings)
-    write_viewer(tree.ASSETS, results / "report/viewer/index.html", results / "report/viewer/niivue.js", settings)
     write_review(tree.ASSETS, results / "report/review.html", results / "report/niivue.js", settings)
     write_cases(results, results / "report/data/cases.js", settings, run_of(results, settings))
     return results / "report/index.html"

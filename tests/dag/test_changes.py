@@ -171,11 +171,9 @@ CHANGES: dict[str, Change | None] = {
         "report.title", "Other", "write_report bundle_report", f"make_tables write_provenance {SCORED[:11]}"
     ),
     "report.extreme_cases": change(
-        "report.extreme_cases", 3, "make_tables draw_cases draw_review write_report", "score_shard draw_thumbs"
+        "report.extreme_cases", 3, "make_tables draw_review write_report", "score_shard draw_thumbs"
     ),
-    "report.cases": change(
-        "report.cases", ["all"], "draw_cases draw_review write_report", "make_tables score_shard draw_thumbs"
-    ),
+    "report.cases": change("report.cases", ["all"], "draw_review write_report", "make_tables score_shard draw_thumbs"),
     "report.convention": change("report.convention", "present-only", "make_tables write_report", "score_shard"),
     "report.palette": change(
         "report.palette",

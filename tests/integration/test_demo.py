@@ -14,6 +14,7 @@ import pytest
 
 from leaks import hits
 from posttx import schemas
+from posttx.reporting.case_data import images_path, labels_path, reachable, thumb_path
 from workflow_runs import ROOT, snakemake
 
 pytestmark = pytest.mark.demo
@@ -209,16 +210,18 @@ def archive(demo, tmp_path_factory):
     return path
 
 
-def test_the_zip_holds_the_viewer_with_its_cases(results, archive):
+def test_the_zip_holds_the_review_with_its_cases(results, archive):
     with zipfile.ZipFile(archive) as packed:
         names = packed.namelist()
         app = packed.read(next(name for name in names if name.endswith("/report.html"))).decode()
-    folder = next(name for name in names if name.endswith("/index.html") and "viewer" not in name)[: -len("index.html")]
+    folder = next(name for name in names if name.endswith("/index.html"))[: -len("index.html")]
     for cohort in COHORTS:
-        cases = {path.name for path in (results / f"report/viewer/{cohort}/nnunet").glob("*.js")}
-        assert cases
-        assert {f"{folder}viewer/{cohort}/nnunet/{case}" for case in cases} <= set(names)
-    assert {"worst", "best", "curves", "network", "presence"} <= {Path(name).stem for name in names}
+        for kind in (f"images/{cohort}", f"labels/{cohort}/nnunet", f"thumbs/{cohort}/nnunet"):
+            files = [path.name for path in (results / "report" / kind).glob("*.*")]
+            assert files
+            assert {f"{folder}{kind}/{name}" for name in files} <= set(names)
+    assert {f"{folder}review.html", f"{folder}data/cases.js", f"{folder}niivue.js"} <= set(names)
+    assert {"curves", "presence"} <= {Path(name).stem for name in names}
     assert "Training and validation loss" in app
 
 
@@ -229,14 +232,16 @@ def test_what_leaves_names_no_user_machine_or_path(demo, results, archive):
         assert hits(folder, words) == []
 
 
-def test_every_pictured_case_is_in_page_and_viewer(results):
-    page = (results / "report/index.html").read_text()
+def test_every_pictured_case_can_be_opened_and_every_case_has_a_small_picture(results):
+    files = set(reachable(results / "report/data/cases.js"))
     for cohort in COHORTS:
-        pictures = sorted((results / f"figures/{cohort}/nnunet/cases").glob("*.webp"))
+        pictures = sorted((results / f"figures/cases/{cohort}/nnunet").glob("*.webp"))
         assert len(pictures) >= 4
         for picture in pictures:
-            assert f"viewer/index.html#{cohort}/nnunet/{picture.stem}" in page
-            assert (results / f"report/viewer/{cohort}/nnunet/{picture.stem}.js").is_file()
+            assert {images_path(cohort, picture.stem), labels_path(cohort, "nnunet", picture.stem)} <= files
+        cases = pd.read_parquet(results / f"cohorts/{cohort}.parquet")["case"]
+        assert {thumb_path(cohort, "nnunet", case) for case in cases} <= files
+    assert all((results / "report" / name).is_file() for name in files)
 
 
 def test_provenance(results):

@@ -274,10 +274,11 @@ def test_the_zip_holds_page_figures_and_the_graph(run):
     with zipfile.ZipFile(run / "report.zip") as packed:
         names = packed.namelist()
         assert not [name for name in names if ".." in name]
-        index = next(name for name in names if name.endswith("/index.html") and "viewer" not in name)
+        index = next(name for name in names if name.endswith("/index.html"))
         folder = index.removesuffix("index.html")
-        # Of counts alone nothing can be viewed, and the page links to no viewer.
-        assert f"{folder}viewer/index.html" not in names
+        # Of counts alone nothing can be viewed, but the cases are listed.
+        assert not [name for name in names if name.startswith((f"{folder}images/", f"{folder}labels/"))]
+        assert f"{folder}data/cases.js" in names
         assert f"{folder}tables/additional/published/summary.csv" in names
         assert "0.6459" in packed.read(index).decode()
         figures = {Path(name).stem for name in names if name.endswith(".svg")}

@@ -51,13 +51,16 @@ def test_there_is_a_report_and_a_case_that_cannot_be_read_is_named(tmp_path, set
     assert set(findings.loc[findings["code"] == "EVA005", "case"]) == unread
     assert "EVA005" in page or not unread
 
-    folder = results / "figures/held_out/theirs/cases"
-    assert set(json.loads((folder / "not_drawn.json").read_text())) == unread
-    assert {path.stem for path in folder.glob("*.webp")} == set(kinds) - unread
-    assert {path.stem for path in (results / "report/viewer/held_out/theirs").glob("*.js")} == set(kinds) - unread
-    for case in kinds:
-        assert f'id="case-held_out-theirs-{case}"' in page
-    assert page.count("This case could not be drawn: images on different grids (GEO001)") == len(unread)
+    folder = results / "figures/cases/held_out"
+    missed = json.loads((folder / "not_drawn.json").read_text())
+    assert set(missed.get("theirs", {})) == unread
+    drawn = set(kinds) - unread
+    for files in (folder / "theirs", results / "report/labels/held_out/theirs", results / "report/images/held_out"):
+        assert {path.stem for path in files.glob("*.*")} == drawn
+    assert {path.stem for path in (results / "report/thumbs/held_out/theirs").glob("*.webp")} == drawn
+    for case in unread:
+        assert f"{case} could not be drawn: images on different grids (GEO001)" in page
+    assert page.count("could not be drawn") == len(unread)
     assert str(tmp_path) not in page
 
     # Whoever trusts the arrays finds a prediction that repeats them index by index without a fault.

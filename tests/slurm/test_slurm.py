@@ -54,7 +54,7 @@ HERE = [
     "--set-threads",
     *(f"{rule}=1" for rule in ("scan_shard", "audit_shard", "standardize_shard", "score_shard", "restore_shard")),
     *(f"{rule}=1" for rule in ("train_fold", "validate_fold", "predict_shard")),
-    *(f"{rule}=2" for rule in ("extract_fingerprint", "preprocess_dataset", "draw_cases")),
+    *(f"{rule}=2" for rule in ("extract_fingerprint", "preprocess_dataset", "draw_review", "draw_thumbs")),
 ]
 
 

@@ -14,7 +14,7 @@ from posttx.errors import PostTxError
 from posttx.files import read_json, write_json, write_parquet, write_text
 from posttx.reporting.bundle import write_bundle
 from posttx.reporting.case_data import images_path, labels_path, thumb_path, write_cases
-from posttx.reporting.report import run_of, write_report, write_viewer
+from posttx.reporting.report import run_of, write_report
 from posttx.reporting.review import write_review
 from posttx.reporting.stale import remove_stale
 
@@ -23,7 +23,7 @@ FOLDER = "Mustermann_Maria"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Return results whose scans lie in a telling folder, with one pictured case in the viewer, and the settings."""
+    """Return results whose scans lie in a telling folder, with one pictured case in the review, and the settings."""
     results = tmp_path_factory.mktemp("bundle") / "results"
     settings = tree.write_results(results)
     settings["config"]["exclude"] = f"/home/{FOLDER}/ratings.tsv"
@@ -33,8 +33,6 @@ def made(tmp_path_factory):
         table = pd.read_parquet(path)
         write_parquet(table.assign(t1n=f"/data/{FOLDER}/t1n.nii.gz"), path)
     case = pd.read_parquet(results / "tables/additional/nnunet/worst_cases.parquet")["case"][0]
-    for name in (f"figures/additional/nnunet/cases/{case}.webp", f"report/viewer/additional/nnunet/{case}.js"):
-        write_text(results / name, "posttxCase({})")
     for name in reviewed(case):
         write_text(results / "report" / name, "x")
     write_pages(results, settings)
@@ -49,7 +47,6 @@ def write_pages(results, settings):
     write_cases(results, results / "report/data/cases.js", settings, run_of(results, settings))
     write_review(tree.ASSETS, results / "report/review.html", results / "report/niivue.js", settings)
     write_report(results, tree.ASSETS, results / "report/index.html", settings)
-    write_viewer(tree.ASSETS, results / "report/viewer/index.html", results / "report/viewer/niivue.js", settings)
 
 
 @pytest.fixture
@@ -108,13 +105,11 @@ def test_notes_in_tables_leave_by_choice(copied, tmp_path):
 
 def test_what_todays_pages_do_not_link_is_not_in_it(copied, tmp_path):
     results, _, case = copied
-    write_text(results / "report/viewer/gone/nnunet/x.js", "posttxCase({})")
-    write_text(results / "report/viewer/additional/nnunet/removed.js", "posttxCase({})")
     write_text(results / "report/old.html", "<p>")
     # of a case that is in no table, and of one that cannot be opened because its labels are not there
     for name in (*reviewed("removed"), images_path("training", "BraTS-GLI-05000-100")):
         write_text(results / "report" / name, "x")
-    write_text(tmp_path / "bundle/viewer/gone/nnunet/y.js", "posttxCase({})")
+    write_text(tmp_path / "bundle/labels/gone/nnunet/y.js", "x")
     write_text(tmp_path / "bundle/left.csv", "x")
     (tmp_path / "bundle/link").symlink_to(results)
     files = write_bundle(results, tmp_path / "bundle")
@@ -126,7 +121,7 @@ def test_what_todays_pages_do_not_link_is_not_in_it(copied, tmp_path):
         "niivue.js",
     ]
     assert [name for name in files if name.startswith("thumbs/")] == [thumb_path("additional", "nnunet", case)]
-    assert not (tmp_path / "bundle/viewer/gone").exists()
+    assert not (tmp_path / "bundle/labels/gone").exists()
     assert (results / "report/old.html").exists()
 
 
@@ -152,6 +147,7 @@ def test_cohorts_and_models_that_are_gone_are_removed_from_the_report(copied, tm
     gone = [*reviewed("x", "gone"), labels_path("additional", "gone", "x"), thumb_path("additional", "gone", "x")]
     for name in (*gone, "thumbs/gone/_drawn/000.tsv", "thumbs/additional/_drawn/000.tsv"):
         write_text(report / name, "x")
+    write_text(report / "viewer/index.html", "of an earlier version")
     outside = tmp_path / "outside"
     write_text(outside / "kept.webp", "x")
     (report / "thumbs/additional/linked").symlink_to(outside)
@@ -165,6 +161,7 @@ def test_cohorts_and_models_that_are_gone_are_removed_from_the_report(copied, tm
     assert not (report / "thumbs/additional/linked").is_symlink()
     assert (outside / "kept.webp").exists()
     assert (report / "audit.html").exists()
+    assert not (report / "viewer").exists()
     remove_stale(report, {**settings, "cohorts": dict.fromkeys(settings["cohorts"], False)})
     assert not (report / "audit.html").exists()
     assert not [path for name in ("images", "labels", "thumbs") for path in files_below(report / name)]

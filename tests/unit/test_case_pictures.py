@@ -2,18 +2,15 @@ import io
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 import pytest
 import results_tree as tree
 from PIL import Image
 
-from draw_cases import draw_cases, predictions_of, select
 from posttx.errors import PostTxError
-from posttx.files import read_json
 from posttx.geometry.grids import grid_of
 from posttx.geometry.reading import Reading
 from posttx.nifti import read_volume, write_volume
-from posttx.reporting.case_pictures import draw_case, montage
+from posttx.reporting.case_pictures import draw_case
 from posttx.reporting.case_volumes import (
     assembled,
     averaged,
@@ -24,7 +21,6 @@ from posttx.reporting.case_volumes import (
     upright,
     view_mm,
 )
-from posttx.reporting.report_cases import NOT_DRAWN
 
 LABEL_COLORS = {label.value: label.color for label in tree.SCHEME.labels}
 SHAPE = (20, 24, 18)
@@ -155,73 +151,6 @@ def test_contours_are_in_the_class_colour():
     assert green.sum() > 100
 
 
-def test_montages(tmp_path):
-    tiles = [tile(volumes(), "t2f", 2, (6, 9, 7)) for _ in range(7)]
-    montage(tiles, {"BraTS-GLI-00001-100": "mean Dice 0.5 $x$"}, LABEL_COLORS, tmp_path / "worst.png")
-    montage([], {}, LABEL_COLORS, tmp_path / "none.png")
-    with Image.open(tmp_path / "worst.png") as two_rows, Image.open(tmp_path / "none.png") as none:
-        assert two_rows.height > 4 * none.height
-        assert two_rows.convert("RGB").getpixel((2, 2)) == (0, 0, 0)
-
-
-def test_worst_and_best_cases_are_drawn_and_others_named(tmp_path):
-    cases = [f"BraTS-GLI-0000{i}-100" for i in range(3)]
-    rows = [{"case": case, **write_case(tmp_path, case)} for case in cases]
-    rows.append({"case": "reference-alone", "seg": rows[0]["seg"]})
-    cohort = pd.DataFrame(rows)
-    predictions = tmp_path / "predictions"
-    for row in rows[:2]:
-        labels = np.zeros(SHAPE, np.uint8)
-        labels[2:5, 3:9, 4:7] = 1
-        write_volume(predictions / f"{row['case']}.nii.gz", labels, LAS)
-    found = predictions_of([], predictions, list(cohort["case"]))
-    assert sorted(found) == cases[:2]
-    worst = pd.DataFrame({"case": ["reference-alone", cases[2], cases[0]], "mean_dice": [0.1, 0.2, float("nan")]})
-    extremes = {"worst": worst, "best": pd.DataFrame({"case": [cases[1]], "mean_dice": [0.9]})}
-    montages = {name: str(tmp_path / f"{name}.png") for name in extremes}
-    draw_cases(
-        cohort,
-        extremes,
-        found,
-        (LABEL_COLORS, tree.NAMES),
-        {case: reading_by(cohort.set_index("case").at[case, "t1n"]) for case in cases[:3]},
-        tmp_path / "cases",
-        montages,
-        tmp_path / "viewer",
-        tree.lesion_table(tree.case_metrics(2)),
-    )
-    assert sorted(path.stem for path in (tmp_path / "cases").glob("*.webp")) == cases[:2]
-    assert read_json(tmp_path / "cases" / NOT_DRAWN) == {}
-    assert all((tmp_path / f"{name}.png").is_file() for name in montages)
-    assert sorted(path.stem for path in (tmp_path / "viewer").iterdir()) == cases[:2]
-
-
-def test_lists_of_predictions_are_read_beside_their_files(tmp_path):
-    (tmp_path / "000").mkdir()
-    (tmp_path / "000/_cases.tsv").write_text("case\tfile\na\ta.nii.gz\n")
-    assert predictions_of([tmp_path / "000/_cases.tsv"], "", []) == {"a": str(tmp_path / "000/a.nii.gz")}
-
-
-def test_a_cohort_without_scores_shows_its_first_cases(tmp_path):
-    empty = pd.DataFrame({"case": pd.Series(dtype=str), "mean_dice": pd.Series(dtype=float)})
-    empty.to_parquet(tmp_path / "empty.parquet")
-    chosen = select(tmp_path / "empty.parquet", tmp_path / "empty.parquet", pd.DataFrame({"case": list("abc")}), 2)
-    assert list(chosen["worst"]["case"]) == ["a", "b"]
-    pd.DataFrame({"case": ["x"], "mean_dice": [0.1]}).to_parquet(tmp_path / "worst.parquet")
-    with pytest.raises(PostTxError, match="no case 'x'"):
-        select(tmp_path / "worst.parquet", tmp_path / "empty.parquet", pd.DataFrame({"case": list("abc")}), 2)
-
-
-def test_cases_are_pictured_on_demand(tmp_path):
-    empty = pd.DataFrame({"case": pd.Series(dtype=str), "mean_dice": pd.Series(dtype=float)})
-    empty.to_parquet(tmp_path / "empty.parquet")
-    cohort = pd.DataFrame({"case": list("abc")})
-    files = (tmp_path / "empty.parquet", tmp_path / "empty.parquet")
-    assert list(select(*files, cohort, 1, ["c", "of another cohort"])["asked"]["case"]) == ["c"]
-    assert list(select(*files, cohort, 1, ["all"])["asked"]["case"]) == ["a", "b", "c"]
-    assert select(*files, cohort, 1)["asked"].empty
-
-
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("factors", [(2, 2, 2), (1, 3, 2), (1, 1, 1)])
 def test_blocks_are_averaged_with_nothing_beyond_the_end(order, factors):
@@ -268,29 +197,3 @@ def test_the_head_is_what_any_image_or_label_holds():
     assert case.head == (slice(18, 48), slice(18, 32), slice(8, 32))
     nothing = assembled("a", [("t1n", np.zeros(first.shape))], {}, first.shape, np.eye(4))
     assert tile(nothing, "t1n", 2, nothing.labels.slices).image.size
-
-
-def test_a_case_that_cannot_be_drawn_costs_its_own_picture_and_is_named(tmp_path, caplog):
-    cases = [f"BraTS-GLI-0000{i}-100" for i in range(3)]
-    cohort = pd.DataFrame([{"case": case, **write_case(tmp_path, case)} for case in cases])
-    cohort.loc[0, "t2w"] = str(tmp_path / "gone.nii.gz")
-    readings = {case: reading_by(cohort.set_index("case").at[case, "t1n"]) for case in cases[:2]}
-    extremes = {
-        "worst": pd.DataFrame({"case": cases, "mean_dice": [0.1, 0.2, 0.3]}),
-        "best": pd.DataFrame({"case": []}),
-    }
-    draw_cases(
-        cohort,
-        extremes,
-        {case: cohort.set_index("case").at[case, "seg"] for case in cases},
-        (LABEL_COLORS, tree.NAMES),
-        readings,
-        tmp_path / "cases",
-        {},
-        tmp_path / "viewer",
-        tree.lesion_table(tree.case_metrics(2)),
-    )
-    assert [path.stem for path in (tmp_path / "cases").glob("*.webp")] == [cases[1]]
-    assert read_json(tmp_path / "cases" / NOT_DRAWN) == {cases[0]: "FIL001", cases[2]: "FIL002"}
-    assert f"case {cases[0]} has no picture" in caplog.text
-    assert "gone.nii.gz" in caplog.text

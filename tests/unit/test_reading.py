@@ -1,4 +1,4 @@
-"""One reading of a case: standardised file, score, picture and viewer lay the same voxels under the reference."""
+"""One reading of a case: standardised file, score, picture and review lay the same voxels under the reference."""
 
 import base64
 import gzip
@@ -22,8 +22,8 @@ from posttx.geometry.reading import Reading, reading_of
 from posttx.geometry.resampling import labels_on_grid
 from posttx.geometry.transforms import restore_labels
 from posttx.nifti import read_volume, write_volume
+from posttx.reporting.case_scripts import labels_script
 from posttx.reporting.case_volumes import CaseVolumes, read_case
-from posttx.reporting.viewer import LESION_COLUMNS, case_script
 from posttx.schemas import GEOMETRY, read_table, write_table
 from posttx.scoring.evaluation import CaseItem, Scoring, Target, score_case
 from posttx.standardization import Job, Settings, standardize_case
@@ -152,8 +152,8 @@ def test_every_stage_lays_the_same_voxels_under_the_reference(case):
             # What is interpolated was clipped before that in the one and after it in the other.
             assert same.mean() > 0.95 if between else same.all()
 
-    script = case_script(volumes, pd.DataFrame(columns=list(LESION_COLUMNS)))
-    content = json.loads(re.fullmatch(r"posttxCase\((.*)\);\n", script)[1])
+    script = labels_script(volumes, "c", "m", [], 0, b"")
+    content = json.loads(re.fullmatch(r"posttxLabels\((.*)\);\n", script)[1])
     shown = nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(content["maps"]["reference"])))
     np.testing.assert_array_equal(on_grid(np.asarray(shown.dataobj), shown.affine, case.reading.grid), expected)
 

@@ -1,7 +1,7 @@
 """What a hostile file, sheet, name or neighbour on the machine cannot do; docs/security.md lists all such tests.
 
 Tested elsewhere: hostile case ids (test_cases), texts of headers (test_privacy, test_nifti), gzip bombs (test_nifti),
-texts of the data in pages (test_report, test_audit_page, test_viewer, browser/), the folder of GPU locks
+texts of the data in pages (test_report, test_audit_page, test_draw_review, browser/), the folder of GPU locks
 (test_gpu_slots), torn and foreign checkpoints (test_checkpoints, test_predictor), the lock file (test_environment).
 """
 

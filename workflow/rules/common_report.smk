@@ -22,14 +22,6 @@ def compared_with(wildcards):
     return [path for cohort in COMPARED_COHORTS for path in previous_metrics(cohort)]
 
 
-def prediction_lists(wildcards):
-    """Return the lists of what a model trained here predicted on a cohort, one per shard; none for others' folders."""
-    if wildcards.model not in TRAINED:
-        return []
-    folder = f"<results>/predictions/{wildcards.cohort}/{wildcards.model}"
-    return [f"{folder}/{shard}/_cases.tsv" for shard in shards_of(wildcards.cohort)]
-
-
 def geometries_of(wildcards):
     """Return the audit's readings of all shards of a cohort."""
     folder = f"<results>/audit/shards/{wildcards.cohort}"
@@ -126,7 +118,6 @@ def figure_paths(kind, **names):
 def report_inputs(wildcards):
     """Return every table and figure that the report shows."""
     scored = [(cohort, model) for cohort in CASES for model in models_of(cohort)]
-    pictured = [(cohort, model) for cohort in IMAGE_COHORTS for model in scored_models(cohort)]
     paths = [f"<results>/cohorts/{cohort}.parquet" for cohort in IMAGE_COHORTS]
     if IMAGE_COHORTS:
         paths += [f"<results>/audit/{name}.parquet" for name in ("intensity", "labels", "findings", "shift")]
@@ -135,7 +126,6 @@ def report_inputs(wildcards):
     for cohort, model in scored:
         paths.append(f"<results>/tables/{cohort}/{model}/summary.parquet")
         paths += figure_paths(figures.SCORES, cohort=cohort, model=model)
-    paths += [f"<results>/figures/{cohort}/{model}/worst.png" for cohort, model in pictured]
     paths += reviewed_files()
     paths += ["<results>/tables/folds.parquet", "<results>/tables/splits.csv"] if TRAINED else []
     for model in TRAINED:

@@ -10,8 +10,6 @@ rule write_report:
         review="<results>/report/review.html",
         niivue="<results>/report/niivue.js",
         cases="<results>/report/data/cases.js",
-        viewer="<results>/report/viewer/index.html",
-        library="<results>/report/viewer/niivue.js",
         checklist=multiext("<results>/tables/checklist", ".csv", ".parquet"),
     log:
         "<logs>/write_report.log",
@@ -37,13 +35,12 @@ rule bundle_report:
     """Gather the pages and every file they show or link to in one folder: what `snakemake --report report.zip` packs."""
     input:
         page=rules.write_report.output.page,
-        viewer=rules.write_report.output.viewer,
         review=rules.write_report.output.review,
         cases=rules.write_report.output.cases,
         # its pictures are those of today too
         audit="<results>/report/audit.html" if IMAGE_COHORTS else [],
     output:
-        # Snakemake calls the page in the zip after its folder: index.html, as the viewer's way back expects
+        # Snakemake calls the page in the zip after its folder: index.html, as the way back from the review expects
         report(
             directory("<results>/bundle/index"),
             htmlindex="index.html",

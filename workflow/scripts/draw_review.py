@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from posttx.configuration import EVERY_CASE
 from posttx.errors import PostTxError
-from posttx.files import read_parquet, replacing, write_json, write_text
+from posttx.files import flush, read_parquet, renaming, write_json
 from posttx.geometry.boxes import hull_of
 from posttx.geometry.reading import Reading, readings_of
 from posttx.logs import configure_logging
@@ -79,6 +79,10 @@ def draw_review(
     for case, codes in map_cases(_draw, items, threads, verb="drew", instead=failed).items():
         for model, code in codes.items():
             missed.setdefault(model, {})[case] = code
+    flush(
+        path for folder in (folders.images, folders.labels, folders.pictures)
+        for path in folder.rglob("*") if path.is_file()
+    )  # fmt: skip
     write_json(folders.pictures / NOT_DRAWN, missed)
 
 
@@ -101,7 +105,7 @@ def _draw(item: _Item) -> dict[str, str]:
     if drawn:
         head = hull_of(volumes.head for volumes in drawn.values())
         content = images_script(sheet.case, item.cohort, scan.images, head, scan.grid.affine)
-        write_text(item.folders.images / f"{sheet.case}.js", content)
+        _write(item.folders.images / f"{sheet.case}.js", content.encode())
     return missed
 
 
@@ -109,10 +113,15 @@ def _write_labels(item: _Item, model: str, volumes: CaseVolumes) -> None:
     sheet, look = item.sheet, item.look
     found, further = sheet.findings(model, volumes, look)
     picture = draw_case(volumes, *opening(volumes, found), look.colors, look.names)
-    with replacing(item.folders.pictures / model / f"{sheet.case}.webp") as beside:
-        beside.write_bytes(picture)
+    _write(item.folders.pictures / model / f"{sheet.case}.webp", picture)
     content = labels_script(volumes, item.cohort, model, found, further, picture)
-    write_text(item.folders.labels / model / f"{sheet.case}.js", content)
+    _write(item.folders.labels / model / f"{sheet.case}.js", content.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; all of them are flushed to the disk together, at the end."""
+    with renaming(path) as beside:
+        beside.write_bytes(content)
 
 
 def chosen_cases(

@@ -1,1 +1,1 @@
-"""Figures, case pictures, the viewer and the report's page."""
+"""Figures, pictures and files of single cases, and the pages of the report."""

@@ -16,12 +16,10 @@ from posttx.redaction import write_public
 from posttx.reporting.case_data import TABLE, reachable
 
 # An attribute of a page that names a file; addresses with a scheme (data:, https:) are none.
-LINKS = re.compile(r'\b(href|src)="([^"#:?]+)(?:#([^"]*))?"')
+LINKS = re.compile(r'\b(href|src)="([^"#:?]+)(?:#[^"]*)?"')
 START = "index.html"
 # The review page loads these by its script, and of the first all that it leads to.
 REVIEW, LOADED = "review.html", (TABLE, "niivue.js")
-# A page of the viewer loads the script of the case that stands behind its #: cohort/model/case.
-VIEWER = "viewer/index.html"
 
 
 def write_bundle(results: str | Path, folder: str | Path) -> list[str]:
@@ -54,7 +52,7 @@ def write_bundle(results: str | Path, folder: str | Path) -> list[str]:
 
 def _shown(page: Path, results: Path) -> Iterator[Path]:
     """Yield the files of the results that a page shows or links to."""
-    for kind, link, place in LINKS.findall(page.read_text(encoding="utf-8")):
+    for kind, link in LINKS.findall(page.read_text(encoding="utf-8")):
         target = Path(os.path.normpath(page.parent / unquote(unescape(link))))
         if not target.is_relative_to(results):
             continue
@@ -64,10 +62,6 @@ def _shown(page: Path, results: Path) -> Iterator[Path]:
             raise PostTxError(
                 f"the page shows {link}, which is not there", remedy="Run the target `report` again", file=page
             )
-        if target.as_posix().endswith(VIEWER) and place:
-            script = target.parent / f"{unquote(unescape(place))}.js"
-            if script.is_file() and script.resolve().is_relative_to(target.parent.resolve()):
-                yield script
 
 
 def _loaded(report: Path) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -18,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import IdentityTransform
 from PIL import Image
 
-from posttx.files import replacing
 from posttx.reporting.case_volumes import CaseVolumes, Place, Tile, tile, view_mm
 from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.reporting.style import RC
@@ -30,8 +28,7 @@ DPI = 88
 WIDTH, GAP = 968, 2
 # 4 to 6 kB a case: a list shows one, a patient's row a few
 THUMB_WIDTH, THUMB_QUALITY = 240, 68
-TITLE, LEGEND, CAPTION = 22, 26, 36
-MONTAGE_COLUMNS, MONTAGE_TILE = 5, 224
+TITLE, LEGEND = 22, 26
 BACKGROUND, PALE = "#000000", "#e6e6e6"
 DIMMED = 0.45
 
@@ -139,38 +136,8 @@ def draw_thumb(volumes: CaseVolumes, place: Place, colors: Mapping[int, str]) ->
         return _webp(picture.drawn(), THUMB_QUALITY)
 
 
-def montage(tiles: Sequence[Tile], captions: Mapping[str, str], colors: Mapping[int, str], path: str | Path) -> None:
-    """Write a PNG with the slice of each case and both contours, five in a row.
-
-    ``captions`` maps case id to the line under its id. No case: a picture that says so.
-    """
-    pitch = CAPTION + MONTAGE_TILE
-    width = WIDTH // MONTAGE_COLUMNS
-    with matplotlib.rc_context(RC):
-        picture = _Picture(pitch * -(-len(tiles) // MONTAGE_COLUMNS) if tiles else 4 * TITLE)
-        for i, cut in enumerate(tiles):
-            left, top = i % MONTAGE_COLUMNS * width, i // MONTAGE_COLUMNS * pitch
-            panel = _fitted(_Panel(left, top + CAPTION, width - GAP, MONTAGE_TILE - GAP), cut)
-            picture.show(panel, _grey(cut.image))
-            picture.outline([panel], cut, colors)
-            for line, text in enumerate((cut.case[-24:], captions.get(cut.case, ""))):
-                picture.write(left + width / 2, top + 15 + 14 * line, text, fontsize=8, ha="center")
-        if not tiles:
-            picture.write(WIDTH / 2, 2 * TITLE, "No case to show.", ha="center")
-        with replacing(path) as beside:
-            picture.drawn().save(beside, "PNG")
-
-
 def _height(cut: Tile, width: int) -> int:
     return max(1, round(width * cut.image.shape[0] * cut.aspect / cut.image.shape[1]))
-
-
-def _fitted(place: _Panel, cut: Tile) -> _Panel:
-    """Return the largest panel of a tile's proportions in the middle of ``place``."""
-    tall = _height(cut, 1000) / 1000
-    width = min(place.width, max(1, round(place.height / tall)))
-    height = min(place.height, _height(cut, width))
-    return _Panel(place.left + (place.width - width) // 2, place.top + (place.height - height) // 2, width, height)
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What pictures and viewer show of a case: its images and labels, and slices through a lesion; all R-A-S."""
+"""What pictures and review show of a case: its images and labels, and slices through a lesion; all R-A-S."""
 
 from __future__ import annotations
 

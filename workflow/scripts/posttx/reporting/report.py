@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,7 +13,7 @@ import yaml
 from markupsafe import Markup
 
 from posttx.analysis.interpretation_rules import RULES
-from posttx.files import read_parquet, replacing, write_text
+from posttx.files import read_parquet, write_text
 from posttx.measures import CONTRACT
 from posttx.redaction import public_config, public_digest, public_provenance
 from posttx.reporting import checklist, report_seeds, report_splits
@@ -25,9 +23,8 @@ from posttx.reporting.answer import answer
 from posttx.reporting.asked import asked, cohorts_in_order
 from posttx.reporting.page_figures import readings
 from posttx.reporting.pages import digest, environment, joined, run_digest, texts
-from posttx.reporting.palettes import MODALITY_NAMES, palette_style
+from posttx.reporting.palettes import palette_style
 from posttx.reporting.report_tables import averaged_header
-from posttx.reporting.viewer import SECOND, looks
 
 logger = logging.getLogger(__name__)
 
@@ -48,29 +45,6 @@ def write_report(results: str | Path, assets: str | Path, output: str | Path, se
     page = environment(assets).get_template("index.html.j2").render(**shown, checklist=listed)
     write_text(output, page)
     logger.info("the report has %.1f MB", len(page.encode()) / 1e6)
-
-
-def write_viewer(assets: str | Path, page: str | Path, library: str | Path, settings: Mapping[str, Any]) -> None:
-    """Write the viewer's page, and beside it the library that it loads; cases are loaded from the folders below."""
-    assets = Path(assets)
-    script = (assets / "viewer.js").read_text(encoding="utf-8")
-    single = {region["label"]: name for name, region in settings["regions"].items() if region["label"] is not None}
-    labels = looks({label: settings["regions"][name]["color"] for label, name in single.items()}, single)
-    told = {"labels": labels, "second": SECOND, "modalities": MODALITY_NAMES}
-    content = (
-        environment(assets)
-        .get_template("viewer.html.j2")
-        .render(
-            title=settings["config"]["report"]["title"],
-            style=Markup((assets / "viewer.css").read_text(encoding="utf-8")),
-            script=Markup(script),
-            script_hash=digest(script),
-            looks=Markup(json.dumps(told).replace("<", "\\u003c")),
-        )
-    )
-    with replacing(library) as beside:
-        shutil.copyfile(assets / "vendor/niivue/niivue.umd.js", beside)
-    write_text(page, content)
 
 
 def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from posttx.reporting.case_data import DRAWN, TABLE, reachable
 
 # Folders of cohorts in the report's, and how deep models lie in them.
 BY_COHORT = ("images",)
-BY_MODEL = ("labels", "thumbs", "viewer")
+BY_MODEL = ("labels", "thumbs")
 
 
 def remove_stale(report: str | Path, settings: Mapping[str, Any]) -> None:
@@ -39,6 +39,7 @@ def remove_stale(report: str | Path, settings: Mapping[str, Any]) -> None:
     ]
     wanted = {report / name for name in reachable(report / TABLE)}
     stale += [path for path in (report / "thumbs").glob("*/*/*.webp") if path not in wanted]
+    stale.append(report / "viewer")  # of versions before 2026-12
     if not any(settings["cohorts"].values()):
         stale += [report / "audit.html", report / "audit"]
     for path in stale:
