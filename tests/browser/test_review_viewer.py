@@ -261,6 +261,19 @@ def test_keys_change_case_model_image_and_slice(at):
     page.wait_for_selector("body[data-view='list']")
 
 
+def test_another_model_keeps_the_list_and_says_where_the_case_is_not_in_it(at):
+    page = at("#filter=ET:missed&case=p01-a")
+    assert page.locator("#position").inner_text() == "1 of 1, worst first"
+    page.keyboard.press("m")
+    shown(page, "p01-a/old")
+    assert "filter=ET:missed" in page.evaluate("location.hash")
+    page.goto(page.url.replace("case=p01-a", "case=p01-b"))
+    shown(page, "p01-b/old")
+    assert page.locator("#position").inner_text() == "not among the 1 of this list"
+    page.keyboard.press("ArrowRight")
+    shown(page, "p01-a/old")
+
+
 def test_tab_walks_the_findings_and_then_leaves(at):
     page = at()
     focus = "document.activeElement.id"

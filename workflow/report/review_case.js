@@ -16,7 +16,6 @@
 
   const digits = (value, n) => value === null || value === undefined ? "–" : value.toFixed(n);
   const notice = (text) => { byId("notice").textContent = text; };
-  posttx.digits = digits;
   posttx.notice = notice;
 
   // The library is loaded when the first case is opened: the list needs none of it.
@@ -35,16 +34,12 @@
     return button;
   }
   posttx.chip = chip;
-  posttx.swatch = function (name) {
-    const i = posttx.data.classes.findIndex((one) => one.name === name);
-    return make("span", { "class": "swatch", style: `background: var(--class-${i})`, "aria-hidden": "true" });
-  };
-
   function head(at) {
     const rows = posttx.listed().filter((row) => row.viewable), place = rows.findIndex((row) => row.case === at.case);
     const row = posttx.rows(at.cohort, at.model).find((one) => one.case === at.case);
     byId("name").textContent = at.case;
-    byId("position").textContent = place < 0 ? "" : `${place + 1} of ${rows.length}` + (posttx.inWorstOrder() ? ", worst first" : "");
+    const order = posttx.inWorstOrder() ? ", worst first" : "";
+    byId("position").textContent = place < 0 ? `not among the ${rows.length} of this list` : `${place + 1} of ${rows.length}${order}`;
     byId("back").href = posttx.address(Object.assign({}, at, { view: "list" }));
     byId("convention").textContent = `Dice per case, convention ${posttx.data.convention}`;
     byId("states").replaceChildren(...row.classes.filter((part) => part.state !== "absent").map(function (part) {
@@ -54,7 +49,7 @@
       return item;
     }));
     byId("previous").disabled = place <= 0;
-    byId("next").disabled = place < 0 || place === rows.length - 1;
+    byId("next").disabled = place === rows.length - 1;
   }
   posttx.neighbour = function (by) {
     const rows = posttx.listed().filter((row) => row.viewable);
@@ -65,7 +60,7 @@
     const at = posttx.state, models = posttx.modelsOf(at.cohort), here = models.indexOf(at.model);
     const others = models.map((_, i) => models[(here + 1 + i) % models.length]).slice(0, -1);
     const found = others.find((model) => posttx.rows(at.cohort, model).some((row) => row.case === at.case && row.viewable));
-    if (found) { posttx.go({ model: found, case: at.case, filter: [] }); } else { notice("No other model has pictures of this case."); }
+    if (found) { posttx.go({ model: found, case: at.case }); } else { notice("No other model has pictures of this case."); }
   };
 
   function chips() {
@@ -82,7 +77,7 @@
     const models = posttx.modelsOf(at.cohort);
     byId("models-group").hidden = models.length < 2;
     byId("models").replaceChildren(...models.map((name) => chip(name, "", name === at.model, function () {
-      if (name !== at.model) { posttx.go({ model: name, case: at.case, filter: [] }); }
+      if (name !== at.model) { posttx.go({ model: name, case: at.case }); }
     })));
     byId("shown-classes").replaceChildren(...posttx.data.classes.map(({ name }) => chip(name, "", !view.hidden.has(name), function () {
       if (!view.hidden.delete(name)) { view.hidden.add(name); }

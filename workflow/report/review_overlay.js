@@ -70,6 +70,7 @@
     }
     return known.get(key);
   }
+  // The labels that are outlined in a slice.
   overlay.outlines = function (kind, slice) {
     const volume = overlay.maps[kind], tile = viewer.tiles().find((one) => one.slice === slice);
     const index = volume && tile ? sliceOf(volume, tile.axes, viewer.place()) : null;
