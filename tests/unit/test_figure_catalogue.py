@@ -99,11 +99,15 @@ def test_one_more_entry_is_drawn_and_on_the_page_of_every_model(one_more, tmp_pa
 
 def test_every_figure_stands_on_the_page_once_per_block_and_its_reading_once(tmp_path):
     settings = tree.write_results(tmp_path)
+    trained = settings["trained"]["nnunet"]
+    folds = [tmp_path / trained["folder"] / f"fold_{fold}/checkpoint_final.pth" for fold in range(5)]
+    tree.draw_kind(tmp_path, figures.TRAINING, folds, model="second")
+    settings["trained"]["second"] = trained
     write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
     page = (tmp_path / "report/index.html").read_text()
     for entry in CATALOGUE.values():
         if entry.per != figures.COMPARISON:  # with two models: test_models_are_compared_where_there_are_two
-            blocks = 2 if entry.per == figures.SCORES else 1
+            blocks = 1 if entry.per == figures.DATA else 2
             assert page.count(f'<figure id="figure-{entry.id.replace("_", "-")}') == blocks, entry.id
             assert page.count(entry.reading.replace("'", "&#39;")) == 1, entry.id
 
