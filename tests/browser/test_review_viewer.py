@@ -16,7 +16,7 @@ from browser_pages import (
     serious_violations,
 )  # fmt: skip
 from PIL import Image
-from review_tree import ET, RC, rows, turned, write_case, write_review_page
+from review_tree import ET, RC, encoded, head, rows, turned, write_case, write_review_page, write_script
 
 DEGREES, MM = 10.0, 2.0
 BOX = "posttx.viewer.tiles()"
@@ -259,6 +259,32 @@ def test_keys_change_case_model_image_and_slice(at):
     assert "last case" in page.locator("#notice").inner_text()
     page.keyboard.press("Escape")
     page.wait_for_selector("body[data-view='list']")
+
+
+def test_averaged_images_say_so_and_no_slice_of_the_labels_is_skipped(opened, tmp_path):
+    page_file = write_review_page(tmp_path)
+    box = write_case(tmp_path, "p01-a", shape=(56, 68, 52), mm=0.5)
+    write_case(tmp_path, "p01-b", shape=(28, 34, 26))
+    coarse = turned(1.0, 0.0)
+    coarse[:3, 3] += 0.25
+    grey = {"nii": encoded(head((28, 34, 26)), coarse), "low": 0.0, "high": 100.0}
+    write_script(tmp_path / "images/test/p01-a.js", "posttxImages", {
+        "schema": 1, "cohort": "test", "case": "p01-a", "images": {"t1c": grey}, "mm": [1.0] * 3,
+        "native_mm": [0.5] * 3, "averaged": True,
+    })  # fmt: skip
+    page = opened(page_file)
+    page.goto(page_file.as_uri() + "#case=p01-a")
+    shown(page, "p01-a/new/t1c")
+    assert page.locator("#resolution").inner_text() == "averaged from 0.5 to 1.0 mm"
+    start, stop = box[2].start, box[2].stop
+    assert page.locator("#slice").inner_text() == f"slice {(start + stop) // 2 + 1}/52"
+    for _ in range(4):
+        page.keyboard.press("j")
+    found = []
+    for _ in range(9):
+        found.append(ET in page.evaluate("posttx.overlay.outlines('reference', 0)"))
+        page.keyboard.press("k")
+    assert found == [False] * 2 + [True] * 5 + [False] * 2
 
 
 def test_another_model_keeps_the_list_and_says_where_the_case_is_not_in_it(at):

@@ -1,11 +1,14 @@
 """Ratings that leave cases out: what is read, what is refused, what is told."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from posttx.auditing.findings import Finding
 from posttx.cases import Case, Listing, find_cases, usable_cases
 from posttx.errors import PostTxError
-from posttx.exclusions import rating_notes, read_ratings, without_excluded
+from posttx.exclusions import RATINGS, rating_notes, read_ratings, without_excluded
 
 HEADER = "cohort\tcase\trating\tcomment\n"
 
@@ -47,6 +50,13 @@ def test_models_and_raters_rate_a_case_separately_and_what_weighs_most_holds(rat
     ]
     with pytest.raises(PostTxError, match="line 3: case 'x-1' of cohort 'a' stands in line 2 too"):
         read_ratings(ratings(header + rows[0] + "\n" + rows[0] + "\n"))
+
+
+def test_every_rating_of_the_pages_is_known():
+    pages = Path(__file__).resolve().parents[2] / "workflow/report"
+    review = re.findall(r'{ value: "(\w+)"', (pages / "review_store.js").read_text(encoding="utf-8"))
+    assert len(review) == 5
+    assert {*review, "keep", "fix"} == set(RATINGS[1:])
 
 
 def test_ratings_of_the_review_are_read_with_their_reasons(ratings):

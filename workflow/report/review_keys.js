@@ -31,8 +31,10 @@
     }
     if (event.key === "Tab" && event.target === stage) { walk(event); return; }
     if (event.key === " " && !event.target.matches("button, a, input")) { event.preventDefault(); hide(true); return; }
-    const action = Object.hasOwn(KEYS, event.key) ? KEYS[event.key] : null;
-    if (!action || (SLICES.has(event.key) && !seen())) { return; }
+    // with Caps Lock on, too
+    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const action = Object.hasOwn(KEYS, name) ? KEYS[name] : null;
+    if (!action || (SLICES.has(name) && !seen())) { return; }
     event.preventDefault();
     action();
   }
