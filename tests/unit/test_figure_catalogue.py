@@ -1,6 +1,7 @@
 """The catalogue of figures: each entry fits its function and the page, and one more entry is one more figure."""
 
 import inspect
+import re
 import string
 import sys
 import types
@@ -9,10 +10,11 @@ import pytest
 import results_tree as tree
 
 import figure_captions
+from posttx.files import write_parquet
 from posttx.reporting import figures
 from posttx.reporting.drawing import draw_figures, function_of
 from posttx.reporting.figures import CATALOGUE, KINDS, SECTIONS, Figure
-from posttx.reporting.page_figures import inlined, readings, shown, variables
+from posttx.reporting.page_figures import inlined, readings, shown, unwrapped, variables
 from posttx.reporting.report import write_report
 from posttx.reporting.style import figure as canvas
 
@@ -132,6 +134,20 @@ def test_colours_of_single_classes_follow_the_palette_of_the_page(tmp_path):
         '<svg><rect style="fill: var(--class-0, #d62728)"/>'
         '<g style="fill: #2ca02c; stroke: var(--class-0, #d62728); opacity: 1"/></svg>'
     )
+
+
+def test_groups_without_an_attribute_are_taken_off_and_others_stay_whole():
+    svg = '<svg><g><g style="a"><g><path/></g></g><g id="x"/><g/></g><text>&lt;g&gt;</text></svg>'
+    assert unwrapped(svg) == '<svg><g style="a"><path/></g><g id="x"/><g/><text>&lt;g&gt;</text></svg>'
+
+
+def test_figures_of_1621_cases_keep_a_page_small(tmp_path):
+    write_parquet(tree.case_metrics(1621), tmp_path / "metrics.parquet")
+    paths = {name: tmp_path / f"{name}.svg" for name in ("dice", "volume_dice", "volumes")}
+    draw_figures({"metrics": tmp_path / "metrics.parquet"}, paths, tree.LOOKS)
+    drawn = [str(inlined(path, name)) for name, path in paths.items()]
+    assert sum(map(len, drawn)) < 400_000
+    assert sum(len(re.findall(r"<\w", svg)) for svg in drawn) < 1500
 
 
 def test_an_input_that_is_not_known_is_an_empty_table(tmp_path):

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from posttx.reporting.figures import SECTIONS, Figure, drawn_per
 from posttx.reporting.style import INK
 
+GROUPS = re.compile(r"(<g>|<g [^>]*[^/>]>|</g>)")
 # How matplotlib writes colours: of hatched areas as an attribute, else in a style.
 FILLED = re.compile(r' fill="(#[0-9a-f]{6})"')
 PAINTED = re.compile(r"(fill|stroke): (#[0-9a-f]{6})\b")
@@ -73,8 +74,23 @@ def variables(regions: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {color: f"var(--class-{i}, {color})" for i, color in enumerate(colors) if colors.count(color) == 1}
 
 
+def unwrapped(svg: str) -> str:
+    """Return an SVG without the groups that have no attribute: half of its elements, once the ids are gone."""
+    kept: list[str] = []
+    bare: list[bool] = []
+    for part in GROUPS.split(svg):
+        if part == "</g>":
+            kept += [] if bare.pop() else [part]
+        elif GROUPS.fullmatch(part):
+            bare.append(part == "<g>")
+            kept += [] if bare[-1] else [part]
+        else:
+            kept.append(part)
+    return "".join(kept)
+
+
 def inlined(path: Path, prefix: str, colors: Mapping[str, str] | None = None) -> Markup:
-    """Return an SVG of ours for inlining: ids by ``prefix`` or dropped, its ink the page's, no XML header.
+    """Return an SVG of ours for inlining: ids by ``prefix`` or dropped, its ink the page's, no header, no empty groups.
 
     ``colors`` maps further colours to what stands for them on the page.
     """
@@ -83,6 +99,7 @@ def inlined(path: Path, prefix: str, colors: Mapping[str, str] | None = None) ->
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', text))
     text = re.sub(r' id="([^"]+)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", text)
+    text = unwrapped(text)
     text = re.sub(r'\bhref="#([^"]+)"', rf'href="#{prefix}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
     known = dict(colors or {})

@@ -37,6 +37,7 @@ SHORT = 50
 CLOUD = 50
 MARK = r'<use xlink:href="#(\w+)" x="([-\d.]+)" y="([-\d.]+)" style="([^"]*)"/>\s*'
 CLOUDS = re.compile(rf"(?:{MARK}){{{CLOUD},}}")
+UPRIGHT = re.compile(r' transform="rotate\(-?0 [^"]*\)"')
 COORDINATE = re.compile(r"(?<![\w.])-?\d+\.\d{3,}")
 DRAWN = re.compile(r' (?:d|x|y)="[^"]*"')
 STATES = {
@@ -51,6 +52,8 @@ RC: Any = {
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
     "font.size": 9.5,
+    # few: each text of a file names them all
+    "font.sans-serif": ["DejaVu Sans"],
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -115,9 +118,9 @@ def _svg(canvas: Figure) -> str:
 
 
 def compact(svg: str) -> str:
-    """Return an SVG with shorter numbers, and with runs of ``CLOUD`` like marks or more as one path with markers."""
+    """Return an SVG with short numbers, no turns by 0, and runs of ``CLOUD`` marks or more as paths with markers."""
     rounded = DRAWN.sub(lambda found: COORDINATE.sub(_rounded, found[0]), svg)
-    return CLOUDS.sub(_cloud, rounded)
+    return CLOUDS.sub(_cloud, UPRIGHT.sub("", rounded))
 
 
 def _rounded(number: re.Match[str]) -> str:
