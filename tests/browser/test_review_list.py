@@ -113,6 +113,11 @@ def test_a_link_from_elsewhere_is_not_narrowed_by_what_was_searched_before(at, m
     page.locator("#list-search").fill("05001")
     page.get_by_role("link", name="Compare").click()
     page.wait_for_selector("body[data-view='compare']")
+    page.evaluate("posttx.go({view: 'case', case: posttx.rows('additional', 'new').find(row => row.viewable).case})")
+    page.wait_for_selector(OPENED)
+    assert len(page.evaluate(LISTED)) == 271
+    page.evaluate("posttx.go({view: 'compare'})")
+    page.wait_for_selector("body[data-view='compare']")
     page.evaluate("location.hash = 'cohort=additional&model=new&filter=ET:missed'")
     count = next(one.affected for one in failures(arrays_of(metrics["new"])) if one.key == "ET:missed")
     status_is(page, f"{count} of 271 scans")
@@ -280,3 +285,36 @@ def test_axe_finds_no_serious_violation_and_nothing_overflows(at, width, scheme)
     assert serious_violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert json.loads(page.evaluate("JSON.stringify(posttx.state.filter)")) == ["ET:missed"]
+
+
+def test_what_is_rated_is_told_and_left_out_but_keeps_its_place_while_one_rates(at):
+    page = at()
+    page.locator("#list-rated").select_option("no")
+    status_is(page, "40 of 271 scans")
+    cases = page.evaluate(LISTED)
+    page.locator(ROWS).nth(1).locator("a").click()
+    for case in cases[1:3]:
+        page.wait_for_selector(f"#name:text-is('{case}')")
+        page.evaluate("posttx.store.set(posttx.state, {rating: 'redo', comment: '', reasons: []})")
+        assert page.evaluate(LISTED) == cases
+        page.evaluate("posttx.neighbour(1)")
+    page.wait_for_selector(f"#name:text-is('{cases[3]}')")
+    page.evaluate("posttx.go({view: 'list'})")
+    status_is(page, "38 of 271 scans")
+    page.wait_for_selector(f"{ROWS}[data-at='1']:focus")
+    assert page.evaluate(LISTED) == [cases[0], *cases[3:]]
+    page.locator("#list-rated").select_option("yes")
+    assert page.evaluate(LISTED) == cases[1:3]
+    assert page.locator(f"{ROWS} td.rating").all_inner_texts() == ["redo", "redo"]
+
+
+def test_previous_and_next_walk_the_list_as_it_was_searched_and_sorted(at):
+    page = at()
+    page.locator("#list-search").fill("101")
+    page.locator("#pane-list th button", has_text="Case").click()
+    viewable = page.evaluate("posttx.listed().filter(row => row.viewable).map(row => row.case)")
+    assert viewable == sorted(viewable) != []
+    page.locator(f"{ROWS}:has(a)").first.locator("a").click()
+    for case in viewable[:3]:
+        page.wait_for_selector(f"#name:text-is('{case}')")
+        page.locator("#next").click()

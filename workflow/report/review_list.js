@@ -4,7 +4,7 @@
   const posttx = window.posttx, make = posttx.make;
   const STATES = { present: "present", absent: "absent", unknown: "no reference" };
   const pane = posttx.byId("pane-list");
-  let search, chips, part, state, low, high, shown, clear, about, table, listed = "";
+  let search, chips, part, state, rated, low, high, shown, clear, about, table, listed = "", ratings = {};
 
   // A class of a case in words: Dice where the reference has it and the model found some, else its state.
   function told(found) {
@@ -50,13 +50,23 @@
     if (from === null && to === null) { return true; }
     return value !== null && (from === null || value >= from) && (to === null || value <= to);
   }
+  // What this browser keeps of the scans that open in the viewer, by the rater who is named there.
+  function ratingOf(row) {
+    const at = posttx.state, known = ratings[posttx.store.key(at.cohort, row.case, at.model)];
+    return known ? known.rating : "";
+  }
+  function ratingTold(row) {
+    const found = posttx.store.RATINGS.find((one) => one.value === ratingOf(row));
+    return found ? found.title : "";
+  }
+  const fitsRating = (row) => !rated.value || (row.viewable && Boolean(ratingOf(row)) === (rated.value === "yes"));
   const bound = (input) => (input.value === "" || !Number.isFinite(Number(input.value)) ? null : Number(input.value));
   function narrowed(rows) {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const place = posttx.data.classes.findIndex((one) => one.name === part.value), from = bound(low), to = bound(high);
     return rows.filter(function (row) {
       const found = row.classes[place];
-      return searched(row, words) && inRange(found ? found.dice : row.mean, from, to) &&
+      return searched(row, words) && fitsRating(row) && inRange(found ? found.dice : row.mean, from, to) &&
         (!state.value || row.classes.some((one, i) => (place < 0 || i === place) && one.state === state.value));
     });
   }
@@ -124,6 +134,7 @@
     chips = make("div", { class: "chips", role: "group", "aria-label": "Only scans with these failures" });
     part = select("list-class", [["", "mean of a scan"], ...posttx.data.classes.map(({ name }) => [name, name])]);
     state = select("list-state", [["", "any"], ...Object.entries(STATES)]);
+    rated = select("list-rated", [["", "any"], ["no", "not rated"], ["yes", "rated"]]);
     low = range("list-low");
     high = range("list-high");
     shown = select("list-shown", [["dice", "Dice"], ["ml", "volumes, ml"]]);
@@ -132,7 +143,7 @@
     const form = make("form", { class: "filters", role: "search", "aria-label": "Cases" });
     form.append(
       labelled("Search", search), labelled("Class", part), labelled("State", state), labelled("Dice from", low),
-      labelled("to", high), labelled("Show", shown), clear
+      labelled("to", high), labelled("Rating", rated), labelled("Show", shown), clear
     );
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", function (event) {
@@ -156,13 +167,18 @@
     pane.append(form, chips, table.element);
     table.columns(columns());
   }
-  const columns = () => nameColumns().concat(classColumns());
+  const rating = {
+    id: "rating", title: "Rating", kind: "name rating", value: (row) => ratingTold(row) || null,
+    fill: (cell, row) => { cell.textContent = ratingTold(row); }
+  };
+  const columns = () => [...nameColumns(), ...classColumns(), rating];
   function forget() {
-    search.value = part.value = state.value = low.value = high.value = "";
+    search.value = part.value = state.value = rated.value = low.value = high.value = "";
   }
   function refresh() {
+    ratings = posttx.store.all();
     const at = posttx.state, rows = narrowed(posttx.filtered(at.cohort, at.model, at.filter));
-    clear.disabled = !at.filter.length && ![search, part, state, low, high].some((input) => input.value !== "");
+    clear.disabled = !at.filter.length && ![search, part, state, rated, low, high].some((input) => input.value !== "");
     table.show(rows);
   }
 
@@ -193,9 +209,13 @@
   function show(at, previous) {
     const rows = posttx.rows(at.cohort, at.model);
     const focused = document.activeElement && document.activeElement.dataset.token;
+    const elsewhere = ["compare", "patients"].includes(previous.view);
     // a link from elsewhere lists what it says and no less
-    if (at.cohort !== listed || (at.view === "list" && !["list", "case"].includes(previous.view))) { forget(); }
+    if (at.cohort !== listed || (elsewhere && ["list", "case"].includes(at.view))) { forget(); }
     listed = at.cohort;
+    // from case to case the list stays as it was left: a case that is rated meanwhile keeps its place
+    const same = ["cohort", "model", "filter"].every((name) => String(at[name]) === String(previous[name]));
+    if (at.view === "case" && same && !elsewhere) { table.select((row) => row.case === at.case, false); return; }
     about.textContent = summary(rows);
     drawChips(rows, at.filter);
     refresh();
@@ -211,8 +231,8 @@
 
   // Down and / from anywhere in the list lead into it.
   document.addEventListener("keydown", function (event) {
-    const elsewhere = posttx.state.view !== "list" || event.target !== document.body;
-    if (elsewhere || event.ctrlKey || event.altKey || event.metaKey) { return; }
+    const typing = posttx.state.view !== "list" || event.target !== document.body;
+    if (typing || event.ctrlKey || event.altKey || event.metaKey) { return; }
     if (event.key === "ArrowDown") { event.preventDefault(); table.focus(); }
     if (event.key === "/") { event.preventDefault(); search.focus(); }
   });
