@@ -202,6 +202,16 @@ def test_rows_are_32_pixels_high_and_the_thumb_shows_on_focus(at):
     assert preview.is_hidden()
 
 
+def test_a_chip_shows_the_colour_of_its_class(at):
+    page = at()
+    look = "one => [one.offsetWidth > 5, getComputedStyle(one).backgroundColor]"
+    swatch = page.locator("[data-token='ET:missed'] .swatch")
+    wide, before = swatch.evaluate(look)
+    assert wide
+    page.locator("#palette").click()
+    assert swatch.evaluate(look)[1] != before
+
+
 def test_the_saved_list_holds_the_pipelines_numbers_a_column_each(at, metrics):
     page = at()
     page.locator("#pane-list th button", has_text="Case").click()
