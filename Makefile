@@ -9,7 +9,7 @@ RESULTS ?= results
 CORES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo sheet test test-slurm gpu-kit oracles faults fuzz clean-room statistics bench progress lint typecheck unit lock clean
+.PHONY: help env demo pdf sheet test test-slurm gpu-kit oracles faults fuzz clean-room statistics bench progress lint typecheck unit lock clean
 
 help: ## Show the commands
 	@echo 'PostTx: post-treatment glioma segmentation. Commands:'
@@ -32,6 +32,9 @@ demo: $(READY) ## Run the whole workflow on the phantom cohort (CPU, minutes) in
 	@$(BIN)/snakemake --workflow-profile profiles/demo --directory $(DEMO)
 	@echo
 	@echo 'PostTx: the report is $(abspath $(DEMO))/results/report/index.html'
+
+pdf: $(READY) ## Print the report of RESULTS=results as report.pdf, by the system's Chromium or Chrome
+	@$(BIN)/python workflow/scripts/print_report.py $(RESULTS)
 
 progress: ## Show where the folds of RESULTS=results stand, live until all are done (ONCE=1: once)
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) workflow/scripts/show_progress.py $(RESULTS) $(if $(ONCE),--once)

@@ -144,3 +144,42 @@ def test_the_palette_is_toggled_and_remembered(opened, report):
     assert page.locator("#palette").get_attribute("aria-pressed") == "true"
     page.reload()
     assert page.evaluate(color) != first
+
+
+def test_paper_is_portrait_white_and_unfolded(opened, report, tmp_path):
+    page = opened(report, color_scheme="dark")
+    page.pdf(path=tmp_path / "report.pdf", prefer_css_page_size=True)
+    content = (tmp_path / "report.pdf").read_bytes()
+    pages = len(re.findall(rb"/Type\s*/Page\b", content))
+    assert 2 < pages <= 12
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.locator("details:not(.screen):not([open])").count() == 0
+    assert not page.locator("nav").is_visible()
+    # as wide as A4 within its margins: no cell is cut
+    page.set_viewport_size({"width": 703, "height": 1000})
+    wide = page.locator("table.data:visible").evaluate_all(
+        "tables => tables.filter(t => t.getBoundingClientRect().right > 704).map(t => t.dataset.name)"
+    )
+    assert wide == []
+
+
+def test_1621_cases_of_two_models_make_a_small_page(opened, report, tmp_path):
+    import results_tree as tree
+
+    from posttx.reporting.report import write_report
+
+    results = tmp_path / "results"
+    tree.write_data(results, {"additional": 1621})
+    config = tree.configured(
+        cohorts={"additional": {"phantom": {"cases": 1621, "seed": 2, "spacing": 3.0}, "use": "test"}},
+        models={name: {"predictions": {"additional": "x"}} for name in ("old", "new")},
+    )
+    for i, model in enumerate(("old", "new")):
+        tree.write_scores(results, tree.case_metrics(1621, model=model, seed=i), "additional", model, extreme_cases=20)
+    settings = tree.settings_of(config, {"additional": True}, trained=False)
+    write_report(results, tree.ASSETS, results / "report/index.html", settings)
+    assert (results / "report/index.html").stat().st_size <= 3e6
+    page = opened(results / "report/index.html")
+    assert page.evaluate("document.getElementsByTagName('*').length") <= 15_000

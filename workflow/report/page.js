@@ -102,9 +102,9 @@
   }
   each("table.data", function (table) {
     if (table.tBodies[0].querySelector(".nothing")) { return; }
-    // Large ones are built when the part that they are folded in is opened.
-    var folded = table.tBodies[0].rows.length > 100 && table.closest("details");
-    if (folded && !folded.open) { folded.addEventListener("toggle", function () { build(table); }, { once: true }); } else { build(table); }
+    // What is folded is built when it is opened: most of it never is.
+    var folded = table.closest("details:not([open])");
+    if (folded) { folded.addEventListener("toggle", function () { build(table); }, { once: true }); } else { build(table); }
   });
 
   each("button[data-save]", function (save) {

@@ -124,7 +124,7 @@ def _of_scores(anchor: str, where: str) -> Callable[[Run], Answer]:
 
 def _reference(run: Run) -> Answer:
     if run.simulated:
-        return answered("findings", "Read this first: lesions and references are simulated")
+        return answered("answer", "Simulated data: lesions and references are simulated")
     return supply("how the reference segmentations were made, and by which definition of each label")
 
 

@@ -35,7 +35,7 @@ def extreme_cases(
         ("Case", ""),
         ("Mean Dice", "over the classes"),
         *[(f"Dice {name}", "") for name in regions],
-        ("What it says", "by rule; the rules stand in section 6"),
+        ("What it says", "by rule; the rules stand with the methods"),
     ]
     return View(f"{kind}-{key}", f"The {len(table)} {kind} cases by mean Dice", headers, rows, files, minor=("Rank",))
 

@@ -92,7 +92,8 @@ def per_class(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: S
         ("Invented", "of the cases whose reference lacks it: predicted all the same"),
         ("n", "cases that enter the mean Dice; the intervals count their patients"),
     ]  # fmt: skip
-    return View(f"per-class-{key}", f"Values by class ({convention})", headers, rows, files, minor=("Label",))
+    return View(f"per-class-{key}", f"Values by class ({convention})", headers, rows, files,
+                minor=("Label", averaged_header("iou", convention) if convention else ""))  # fmt: skip
 
 
 def _share(hits: Any, total: Any) -> Cell:
@@ -215,7 +216,7 @@ def inter_class(
         ("Spearman r", "by rank; decides"), ("p, Holm (rank)", "of Spearman's r, likewise"), ("n", "cases"),
         ("Patients", ""),
     ]  # fmt: skip
-    finding = ("Finding", "by rule, from both tables; the rules stand in section 6")
+    finding = ("Finding", "by rule, from both tables; the rules stand with the methods")
     found = records(table)
     pairs = [[*_pair(row, names), text(_finding(row))] for row in found]
     present = [_pair(row, names, "_present") for row in found]
