@@ -280,7 +280,9 @@ def test_another_window_of_the_report_loses_no_rating(at, folder):
     second.goto((folder / "review.html").as_uri() + "#case=p01-b")
     shown(second, "p01-b")
     page.keyboard.press("a")
+    second.locator("#progress", has_text="1 of 2 rated").wait_for()
     second.keyboard.press("d")
+    page.locator("#progress", has_text="2 of 2 rated").wait_for()
     assert len(page.evaluate(STORED)) == 2
 
 

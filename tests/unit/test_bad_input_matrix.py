@@ -114,7 +114,8 @@ def configured(**changes: object) -> PostTxError:
         for model in config["models"].values():
             if "train" in model:
                 model["train"] = {"folds": 5, "trainer": "nnUNetTrainer", "plan": {}, "planner": "plain",
-                                  "configuration": "3d_fullres"} | model["train"]  # fmt: skip
+                                  "configuration": "3d_fullres", "seed": 0, "further_seeds": [],
+                                  **model["train"]}  # fmt: skip
         configuration.cross_check(config)
 
     return refusal(check)

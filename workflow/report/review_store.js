@@ -74,6 +74,10 @@
   store.get = (at) => store.all()[store.key(at.cohort, at.case, at.model)] || { rating: "", comment: "", reasons: [] };
   store.set = (at, entry) => store.merge({ [store.key(at.cohort, at.case, at.model)]: entry });
   store.forget = function () { posttx.remember(shelf(store.rater()), "{}"); posttx.emit("ratings"); };
+  // Another window of this report has rated.
+  addEventListener("storage", function (event) {
+    if (posttx.data && event.key === "posttx-" + shelf(store.rater())) { posttx.emit("ratings"); }
+  });
   // How many of the given rows of a cohort and model are rated.
   store.count = function (at, rows) {
     const known = store.all();
