@@ -217,7 +217,7 @@ def test_the_zip_holds_the_review_with_its_cases(results, archive):
     folder = next(name for name in names if name.endswith("/index.html"))[: -len("index.html")]
     for cohort in COHORTS:
         for kind in (f"images/{cohort}", f"labels/{cohort}/nnunet", f"thumbs/{cohort}/nnunet"):
-            files = [path.name for path in (results / "report" / kind).glob("*.*")]
+            files = [path.name for path in (results / "report" / kind).glob("[!.]*.*")]
             assert files
             assert {f"{folder}{kind}/{name}" for name in files} <= set(names)
     assert {f"{folder}review.html", f"{folder}data/cases.js", f"{folder}niivue.js"} <= set(names)

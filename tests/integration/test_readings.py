@@ -56,7 +56,7 @@ def test_there_is_a_report_and_a_case_that_cannot_be_read_is_named(tmp_path, set
     assert set(missed.get("theirs", {})) == unread
     drawn = set(kinds) - unread
     for files in (folder / "theirs", results / "report/labels/held_out/theirs", results / "report/images/held_out"):
-        assert {path.stem for path in files.glob("*.*")} == drawn
+        assert {path.stem for path in files.glob("[!.]*.*")} == drawn
     assert {path.stem for path in (results / "report/thumbs/held_out/theirs").glob("*.webp")} == drawn
     for case in unread:
         assert f"{case} could not be drawn: images on different grids (GEO001)" in page
