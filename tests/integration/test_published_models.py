@@ -5,6 +5,8 @@ import pytest
 import simulations as sim
 
 from compare_models import write_comparisons
+from posttx.analysis import answer_words as words
+from posttx.analysis.answers import class_results, headline, primary
 from posttx.analysis.comparison import PRIMARY
 from posttx.analysis.judgements import Outcome
 from posttx.labels import load_scheme
@@ -68,3 +70,14 @@ def test_ranks_are_on_the_158_scans_that_all_have(compared):
     assert ranks["n_scored"]["published"] == 271
     assert ranks["place"]["published"] == 5
     assert (ranks["place_ci_low"] <= ranks["place"]).all()
+
+
+def test_the_answer_names_every_class_and_the_scans_it_stands_on(compared):
+    pair = compared["comparisons"].query("baseline == 'published' and model == 'BraTS25_1'")
+    results = class_results(pair, pair)
+    assert [result.n for result in results] == [103, 158, 148, 128]
+    assert words.answer(headline(results, "published")) == "Yes for NETC, SNFH, ET and RC."
+    found = primary(pair)
+    assert found is not None
+    assert words.cases_line(found) == "Compared on 158 of 271 scans, those that have both."
+    assert words.primary_line(found) == "Mean Dice 0.85, +0.127 (+0.103 to +0.152): better; up in 152 scans, down in 6."

@@ -103,7 +103,7 @@ def test_what_only_authors_know_is_never_answered(tmp_path):
 def test_simulated_scans_have_no_readers_and_no_scanner(tmp_path):
     table = told(tmp_path, write_run(tmp_path, {}))
     assert set(table.loc[["8", "11", "13", "16", "36"], "status"]) == {NONE}
-    assert table.loc["14", "anchor"] == "findings"
+    assert table.loc["14", "anchor"] == "answer"
 
 
 def test_a_model_trained_here_answers_for_its_training_and_one_from_elsewhere_does_not(tmp_path):
