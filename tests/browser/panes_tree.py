@@ -14,7 +14,7 @@ from review_tree import write_case, write_review_page
 
 from posttx.analysis.failures import CaseArrays, case_arrays
 from posttx.reporting.case_data import PICTURED, THUMB, case_rows
-from posttx.reporting.report_cases import case_scores
+from posttx.scoring.scores import scores_from
 
 COHORT = {"name": "additional", "use": "test", "phantom": False, "models": ["new", "old"], "baseline": "old"}
 ALTERNATIVE = ("#D55E00", "#56B4E9", "#0072B2", "#F0E442", "#009E73")
@@ -46,7 +46,7 @@ def other_model(metrics: pd.DataFrame, seed: int = 5) -> pd.DataFrame:
 
 def arrays_of(metrics: pd.DataFrame) -> CaseArrays:
     """Return what the pipeline counts failures from."""
-    return case_arrays(case_scores(metrics, tree.NAMES), lesions_of(metrics))
+    return case_arrays(scores_from(metrics, tree.SCHEME.scoring()), lesions_of(metrics))
 
 
 def lesions_of(metrics: pd.DataFrame) -> pd.DataFrame | None:
@@ -56,7 +56,7 @@ def lesions_of(metrics: pd.DataFrame) -> pd.DataFrame | None:
 
 def rows_of(metrics: pd.DataFrame, opened: int = 40) -> dict[str, Any]:
     """Return the rows of ``cases.js``: the worst ``opened`` cases open in the viewer, most others have a thumb."""
-    rows = case_rows(case_scores(metrics, tree.NAMES), lesions_of(metrics), "published")
+    rows = case_rows(scores_from(metrics, tree.SCHEME.scoring()), lesions_of(metrics), "published")
     for place, row in enumerate(rows):
         row[4] = PICTURED | THUMB if place < opened else THUMB if place % 3 else 0
     return {"convention_n": sum(row[3] is not None for row in rows), "rows": rows}

@@ -1,15 +1,11 @@
-"""The cases of the report: their scores, and why one has no picture."""
+"""Why a case of the report has no picture."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-
-import pandas as pd
 
 from posttx.auditing.finding_codes import CODES
 from posttx.files import read_json
-from posttx.scoring.scores import Scores, scores_from
 
 # Beside the pictures of a cohort: model -> case -> the code of what keeps it from having one.
 NOT_DRAWN = "not_drawn.json"
@@ -25,9 +21,3 @@ def not_drawn(results: Path, cohort: str, model: str) -> list[tuple[str, str]]:
 def _told(code: str) -> str:
     """Return in words what a finding code stands for: the page is passed on, and names no file."""
     return f"{CODES[code].title} ({code})" if code in CODES else "its files cannot be laid together"
-
-
-def case_scores(metrics: pd.DataFrame, names: Mapping[int, str]) -> Scores:
-    """Return the scores of every case, single labels only; ``names`` maps label to region."""
-    single = metrics[metrics["region"].isin(list(names.values()))]
-    return scores_from(single, {name: [label] for label, name in names.items()}).per_label
