@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -209,6 +210,14 @@ def test_without_images_a_reading_or_a_prediction_nothing_is_drawn(held):
     assert stems(held.folders.images) == []
     assert held.thumbs(rows)["code"].tolist() == ["", "", "FIL002", "FIL002", "", ""]
     assert not list(held.report.rglob("*.webp"))
+
+
+def test_a_case_whose_files_contradict_each_other_has_no_small_picture(held):
+    """The image that is read for it may lie well, another one does not."""
+    held.readings["P1-1"] = replace(held.readings["P1-1"], decision="fail")
+    table = held.thumbs().set_index(["case", "model"])["code"]
+    assert table["P1-1"].tolist() == ["GEO001", "GEO001"]
+    assert stems(held.report / f"thumbs/{COHORT}/new") == CASES[1:]
 
 
 def test_no_case_at_all_writes_empty_folders_and_lists(held):

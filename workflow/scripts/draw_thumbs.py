@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from posttx.errors import PostTxError
 from posttx.files import flush, renaming, sha256_of, write_text
-from posttx.geometry.reading import Reading, readings_of
+from posttx.geometry.reading import FAIL, Reading, readings_of
 from posttx.logs import configure_logging
 from posttx.nifti import Scratch
 from posttx.parallel import map_cases
@@ -78,6 +78,10 @@ def draw_thumbs(
 def _draw(item: _Item) -> dict[str, str]:
     """Draw a case for all models; return each model's finding code, empty where the picture was drawn."""
     sheet = item.sheet
+    if sheet.reading.decision == FAIL:
+        # the one image that is read may lie well, but the case has no picture and no score either
+        logger.warning("case %s has no small picture: its files contradict each other", sheet.case)
+        return dict.fromkeys(sheet.predictions, "GEO001")
     name = next(name for name in SHOWN if name in sheet.images)
     try:
         scan = read_scan(sheet.case, {name: sheet.images[name]}, sheet.reference, sheet.reading, SCRATCH)
