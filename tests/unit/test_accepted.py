@@ -38,15 +38,16 @@ def test_no_findings_are_nothing_to_accept(findings):
 
 
 @pytest.mark.parametrize(("fail_on", "said"), [(["nothing"], True), (["error"], False)])
-def test_the_page_says_it_directly_above_the_conclusions(tmp_path, findings, fail_on, said):
+def test_the_page_says_it_directly_above_answer_and_conclusions(tmp_path, findings, fail_on, said):
     settings = tree.write_results(tmp_path / "results")
     findings.to_parquet(tmp_path / "results/audit/findings.parquet")
     settings["config"]["audit"]["fail_on"] = fail_on
     write_report(tmp_path / "results", tree.ASSETS, tmp_path / "page.html", settings)
     page = (tmp_path / "page.html").read_text()
-    section = page[page.index('id="conclusions"') : page.index('id="hardware"')]
-    above = section[: section.index('class="block"')]
-    assert ("The label scheme is contradicted." in above) is said
-    assert ("ET &lt;looks&gt; like RC" in above) is said
-    assert ("FIL004 file truncated or damaged, training: 2 findings in 1 case." in above) is said
-    assert "GEO005" not in above
+    for start, end in (('id="answer"', 'class="boxes'), ('id="conclusions"', 'class="block"')):
+        section = page[page.index(start) :]
+        above = section[: section.index(end)]
+        assert ("The label scheme is contradicted." in above) is said
+        assert ("ET &lt;looks&gt; like RC" in above) is said
+        assert ("FIL004 file truncated or damaged</a>, training: 2 findings in 1 case." in above) is said
+        assert "GEO005" not in above

@@ -103,13 +103,21 @@ def test_a_class_that_no_reference_has_is_named_so():
 
 
 def test_the_model_asked_about_is_that_of_the_first_pair():
-    pairs = pd.DataFrame({"baseline": ["old", "old", "new"], "model": ["new", "third", "third"]})
+    pairs = _pairs(["old", "old", "new"], ["new", "third", "third"])
     assert in_order(["old", "new", "third"], pairs) == ["new", "old", "third"]
     assert in_order(["a", "b"], None) == ["a", "b"]
     assert baseline_of(pairs, "third") == "old"
     assert baseline_of(pairs, "old") is None
-    earlier = pd.DataFrame({"baseline": ["old (previous)", "new (previous)", "old"], "model": ["new"] * 3})
+    earlier = _pairs(["old (previous)", "new (previous)", "old"], ["new"] * 3)
     assert baseline_of(earlier, "new") == "new (previous)"
+    repeats = _pairs(["old", "old"], ["old_seed2", "new"], [str(Outcome.SEED_ALONE), str(Outcome.NOT_SHOWN)])
+    assert in_order(["old", "old_seed2", "new"], repeats) == ["new", "old", "old_seed2"]
+    assert baseline_of(repeats, "old_seed2") is None
+
+
+def _pairs(baselines, models, verdicts=None):
+    verdicts = verdicts or [str(Outcome.NOT_SHOWN)] * len(models)
+    return pd.DataFrame({"baseline": baselines, "model": models, "verdict": verdicts})
 
 
 def test_every_check_is_answered():

@@ -8,7 +8,7 @@ import pytest
 from posttx.auditing.findings import Finding
 from posttx.cases import Case, Listing, find_cases, usable_cases
 from posttx.errors import PostTxError
-from posttx.exclusions import RATINGS, rating_notes, read_ratings, without_excluded
+from posttx.exclusions import HEADERS, RATINGS, Rating, rating_notes, read_ratings, without_excluded
 
 HEADER = "cohort\tcase\trating\tcomment\n"
 
@@ -164,3 +164,10 @@ def test_an_excluded_case_may_be_incomplete(tmp_path, ratings):
     found = read_ratings(ratings(HEADER + "training\tBraTS-GLI-00002-100\texclude\t\n"))
     kept = without_excluded({"training": listing}, found)["training"]
     assert [case.case for case in usable_cases(kept, "training", settings)] == ["BraTS-GLI-00001-100"]
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=len)
+def test_a_line_may_end_with_its_rating(tmp_path, header):
+    path = tmp_path / "ratings.tsv"
+    path.write_text("\t".join(header) + "\nc\tx\texclude\n", encoding="utf-8")
+    assert read_ratings(path) == [Rating("c", "x", "exclude", "")]

@@ -84,7 +84,7 @@ def _checked(lines: Sequence[Sequence[str]], path: Path, columns: int) -> list[R
         if not 3 <= len(cells) <= columns:
             problems.append(f"line {number}: {len(cells)} cells instead of {columns}")
             continue
-        padded = (*cells, *[""] * len(FURTHER))[: len(COLUMNS) + len(FURTHER)]
+        padded = [*cells, *[""] * (len(COLUMNS) + len(FURTHER) - len(cells))]
         cohort, case, rating, comment, model, rater, reasons, _ = (unguarded(cell.strip()) for cell in padded)
         if rating not in RATINGS:
             problems.append(f"line {number}: rating {rating[:40]!r} is none of {', '.join(RATINGS[1:])}")
