@@ -1,4 +1,4 @@
-"""A worker of a shard's pool is killed, as by the kernel that runs out of memory: told as that, and no case is lost."""
+"""A worker of a shard's pool is killed, as by the kernel out of memory: reported as such, and no case is lost."""
 
 import os
 import shutil

@@ -596,7 +596,7 @@ def imported(path: Path, spoil: Callable[[list[dict]], object]) -> PostTxError:
 
 
 ENTRIES: dict[str, Callable[[list[dict]], object]] = {
-    "counts of nobody": lambda entries: entries[1].pop("prediction_file"),
+    "counts without a case name": lambda entries: entries[1].pop("prediction_file"),
     "counts of a case twice": lambda entries: entries.insert(2, copy.deepcopy(entries[1])),
     "counts with a hostile id": lambda entries: entries[1].update(prediction_file="../../etc/pass wd"),
     "counts of another label": lambda entries: entries[1]["metrics"].update({"7": COUNTED}),

@@ -203,9 +203,9 @@ def _unpacked(raw: BinaryIO) -> BinaryIO:
 def _unpack_at_once(raw: BinaryIO, content: np.ndarray) -> bool:
     """Unpack a file that is one gzip member of the very size of ``content`` into it; return whether it is one.
 
-    libdeflate takes less time than isal, but it wants a file as a whole and does not say where it stopped reading. The
-    file's last bytes being the checksum and length of what it gave, and standing nowhere else, nothing can follow. For
-    any other file, whole or not, nothing is said but False, and ``raw`` stands where it stood.
+    libdeflate is faster than isal, but needs the whole file and does not say where it stopped reading. Nothing can
+    follow the member where the file ends with the checksum and length of what was unpacked, and neither occurs before.
+    Otherwise return False, and leave ``raw`` where it was.
     """
     size, place = os.fstat(raw.fileno()).st_size, raw.tell()
     if deflate_decode is None or size > content.size + content.size // 1000 + MOST_AROUND:

@@ -1,4 +1,4 @@
-"""A head mask in one bit per voxel that also knows the how-manieth of its voxels a place is.
+"""A bit-packed head mask with rank lookup: the position of a voxel among the voxels of the mask.
 
 The audit keeps of an image only the values inside the head and this mask: 13 MB of a 58 MB volume, and the buffer that
 the volume was read into is used again for the next one, which saves most of the memory traffic of a case.

@@ -128,7 +128,7 @@ CODES: dict[str, Code] = {
     ),
     "CNT002": Code(
         "error",
-        "counts of nobody",
+        "counts without a case name",
         "an entry names neither prediction nor reference",
         "Evaluate again",
     ),
