@@ -133,6 +133,17 @@ def test_contours_lie_on_the_lesion_in_every_plane_and_follow_the_zoom(at, zoome
         assert (bounds(bright[part])[2:] - bounds(bright[part])[:2]).min() > 15
 
 
+def test_the_outline_of_the_smaller_label_is_drawn_last(at):
+    page = at()
+    shown(page, "p01-a/new/t1c/both")
+    filled = """label => {
+      const volume = posttx.overlay.maps.reference;
+      posttx.overlay.maps.reference = { ...volume, data: volume.data.map((here) => here || label) };
+    }"""
+    page.evaluate(filled, RC)
+    assert page.evaluate("posttx.overlay.outlines('reference', 0)") == [RC, ET]
+
+
 def runs_of_the_longest_row(mask):
     row = mask[mask.sum(axis=1).argmax()]
     return int((np.diff(np.concatenate([[0], row.astype(int), [0]])) == 1).sum())

@@ -53,15 +53,16 @@
       return [[x + CORNER * (u - x), y + CORNER * (v - y)], [u - CORNER * (u - x), v - CORNER * (v - y)]];
     });
   }
+  // The largest in the slice first: where outlines share an edge, that of the smaller label is drawn over it.
   function labelsIn(volume, axes, index) {
-    const strides = [1, volume.dims[0], volume.dims[0] * volume.dims[1]], found = new Set();
+    const strides = [1, volume.dims[0], volume.dims[0] * volume.dims[1]], found = new Map();
     for (let y = 0; y < volume.dims[axes[1]]; y++) {
       for (let x = 0; x < volume.dims[axes[0]]; x++) {
         const label = volume.data[index * strides[axes[2]] + x * strides[axes[0]] + y * strides[axes[1]]];
-        if (label) { found.add(label); }
+        if (label) { found.set(label, (found.get(label) || 0) + 1); }
       }
     }
-    return [...found].sort((a, b) => a - b);
+    return [...found.keys()].sort((a, b) => found.get(b) - found.get(a) || a - b);
   }
   function outlinesOf(volume, axes, index) {
     const known = outlines.get(volume) || outlines.set(volume, new Map()).get(volume), key = axes[2] + "/" + index;
@@ -70,7 +71,7 @@
     }
     return known.get(key);
   }
-  // The labels that are outlined in a slice.
+  // The labels that are outlined in a slice, in the order in which they are drawn.
   overlay.outlines = function (kind, slice) {
     const volume = overlay.maps[kind], tile = viewer.tiles().find((one) => one.slice === slice);
     const index = volume && tile ? sliceOf(volume, tile.axes, viewer.place()) : null;
