@@ -120,6 +120,8 @@ def test_r_goes_to_the_worst_cases_but_not_while_typing(opened, report):
     page.locator("#main").focus()
     page.keyboard.press("r")
     page.wait_for_url("**/review.html#*review=worst")
+    # a page that is closed while it loads a case tells of errors
+    page.wait_for_selector("body[data-shown]")
 
 
 def test_ratings_of_this_run_are_counted(opened, report):
