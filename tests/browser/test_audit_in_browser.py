@@ -72,6 +72,30 @@ def test_ratings_are_exported_as_a_later_run_reads_them(opened, audit, tmp_path)
     assert rating.comment == "motion"
 
 
+def test_two_windows_keep_each_others_ratings(opened, audit):
+    first = opened(audit)
+    second = first.context.new_page()
+    second.goto(audit.as_uri())
+    first.locator(".tile").nth(0).get_by_label("exclude").check()
+    second.locator(".tile").nth(1).get_by_label("fix").check()
+    first.reload()
+    assert first.locator("#rated").inner_text() == "2 rated"
+    assert first.locator(".tile").nth(1).get_by_label("fix").is_checked()
+
+
+def test_ratings_are_those_of_the_rater_named(opened, audit):
+    page = opened(audit)
+    page.locator(".tile").first.get_by_label("exclude").check()
+    page.locator("#rater").fill("Anna")
+    assert page.locator("#rated").inner_text() == "0 rated"
+    page.locator("#rater").fill("")
+    assert page.locator("#rated").inner_text() == "1 rated"
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("#clear-ratings").click()
+    page.reload()
+    assert page.locator("#rated").inner_text() == "0 rated"
+
+
 @pytest.mark.parametrize("width", [1400, 400])
 def test_nothing_is_wider_than_the_window(opened, audit, width):
     page = opened(audit, viewport={"width": width, "height": 900})

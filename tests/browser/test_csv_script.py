@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from posttx.csv_text import guarded, write_csv
+from posttx.csv_text import guarded, unguarded, write_csv
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow/report/csv.js"
 TEXTS = (
@@ -24,6 +24,17 @@ def page(opened, tmp_path):
 
 def test_a_text_is_guarded_as_the_pipeline_guards_it(page):
     assert page.evaluate("texts => texts.map(posttxCsv.guarded)", TEXTS) == [guarded(text) for text in TEXTS]
+
+
+def test_a_guard_comes_and_goes(page):
+    written = [*TEXTS, *map(guarded, TEXTS), "''=x", "'a'"]
+    assert page.evaluate("texts => texts.map(posttxCsv.unguarded)", written) == [unguarded(text) for text in written]
+
+
+def test_no_text_breaks_its_line_between_tabs(page):
+    rows = [["a", "two\nlines\tand more "], ["b  c", "=cmd()"]]
+    written = page.evaluate("rows => posttxCsv.tsv(['case', 'comment'], rows)", rows)
+    assert written == "case\tcomment\na\ttwo lines and more\nb  c\t'=cmd()\n"
 
 
 def test_pandas_reads_what_the_page_saves_as_what_the_pipeline_writes(page, tmp_path):

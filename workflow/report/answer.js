@@ -5,10 +5,6 @@
   const byId = (id) => document.getElementById(id);
   const each = (selector, action) => document.querySelectorAll(selector).forEach(action);
 
-  // Storage may be forbidden for files: then choices last as long as the page is open.
-  function kept(name) { try { return localStorage.getItem("posttx-" + name); } catch (error) { return null; } }
-  function keep(name, value) { try { localStorage.setItem("posttx-" + name, value); } catch (error) { /* for this page only */ } }
-
   // One model on one cohort is shown, or all of them: then the answer is that of the first.
   const answers = [...document.querySelectorAll(".answer")], which = byId("which");
   let current = answers[0];
@@ -43,13 +39,8 @@
     root.dataset.palette = name;
     palette.setAttribute("aria-pressed", String(name !== "scheme"));
   }
-  const chosen = kept("palette");
-  paint(["scheme", "okabe-ito"].includes(chosen) ? chosen : root.dataset.palette);
-  palette.addEventListener("click", () => {
-    const next = root.dataset.palette === "scheme" ? "okabe-ito" : "scheme";
-    keep("palette", next);
-    paint(next);
-  });
+  paint(posttxKept.palette(root.dataset.palette));
+  palette.addEventListener("click", () => paint(posttxKept.nextPalette(root.dataset.palette)));
 
   byId("print").addEventListener("click", () => window.print());
   addEventListener("keydown", (event) => {
@@ -60,21 +51,13 @@
   });
 
   // How many of the worst scans this browser's reader has rated, by the store of the review page.
-  function rated(check) {
-    let entries = {};
-    try {
-      entries = JSON.parse(kept("ratings-" + document.body.dataset.run + "-" + (kept("rater") || "").trim()) || "{}") || {};
-    } catch (error) { return 0; }
-    const known = (name) => [check.dataset.cohort, name, check.dataset.model].join("\t");
-    return JSON.parse(check.dataset.rated).filter((name) => {
-      const entry = entries[known(name)];
-      return entry && typeof entry === "object" && entry.rating;
-    }).length;
-  }
+  const ratings = posttxKept.ratings(() => document.body.dataset.run);
   function count() {
+    const known = ratings.all();
     each("[data-rated]", (check) => {
-      const number = rated(check), of = JSON.parse(check.dataset.rated).length;
-      check.querySelector(".word").textContent = `${number} of ${of}`;
+      const { cohort, model } = check.dataset, cases = JSON.parse(check.dataset.rated);
+      const number = cases.filter((name) => (known[posttxKept.key(cohort, name, model)] || {}).rating).length;
+      check.querySelector(".word").textContent = `${number} of ${cases.length}`;
       check.className = number ? "good" : "open";
     });
   }

@@ -1,4 +1,4 @@
-/* CSV that pandas parses and a spreadsheet may open: no text of ours runs there as a formula. Both pages save by it. */
+/* CSV and TSV that pandas parses and a spreadsheet may open: no text of ours runs there as a formula. All pages save by it. */
 const posttxCsv = (function () {
   "use strict";
   // What a spreadsheet would run gets a ' before it; a number stays one. posttx/csv_text.py does the same.
@@ -7,6 +7,12 @@ const posttxCsv = (function () {
 
   function guarded(text) {
     return FORMULA.test(text) && !NUMBER.test(text) ? "'" + text : text;
+  }
+
+  /* The ' before what a spreadsheet would run is no part of a text: it comes and goes with the file. */
+  function unguarded(text) {
+    while (text.startsWith("'") && guarded(text.slice(1)) === text) { text = text.slice(1); }
+    return text;
   }
 
   /* A cell: a number as JSON writes it, null and undefined empty, a text guarded, and quoted where it must be. */
@@ -21,6 +27,12 @@ const posttxCsv = (function () {
     return [header].concat(rows).map((row) => row.map(cell).join(",")).join("\n") + "\n";
   }
 
+  /* Texts between tabs, as the pipeline reads ratings: nothing is quoted, so no text keeps a tab or the end of a line. */
+  function tsv(header, rows) {
+    const line = (row) => row.map((value) => guarded(value.replace(/[\t\r\n]+/g, " ").trim())).join("\t");
+    return [header].concat(rows).map(line).join("\n") + "\n";
+  }
+
   /* Offer a text as a file. */
   function save(name, content) {
     const link = document.createElement("a");
@@ -32,5 +44,5 @@ const posttxCsv = (function () {
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
-  return { guarded, text, save };
+  return { guarded, unguarded, text, tsv, save };
 })();

@@ -1,6 +1,5 @@
 (function () {
   "use strict";
-  var root = document.documentElement;
   function each(selector, action, within) { Array.prototype.forEach.call((within || document).querySelectorAll(selector), action); }
   function make(tag, attributes, text) {
     var element = document.createElement(tag);
@@ -9,30 +8,7 @@
     return element;
   }
 
-  // Storage may be forbidden for files: then choices last as long as the page is open.
-  var memory = {};
-  function stored(name, value) {
-    try {
-      if (value !== undefined) { localStorage.setItem("posttx-" + name, value); }
-      return localStorage.getItem("posttx-" + name);
-    } catch (error) {
-      if (value !== undefined) { memory[name] = value; }
-      return memory[name] || null;
-    }
-  }
-  // The theme follows the system until the reader chooses.
-  var button = document.getElementById("theme");
-  function dark() {
-    return root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  }
-  function show(theme) {
-    if (theme) { root.dataset.theme = theme; }
-    root.classList.toggle("dark", dark());
-    button.textContent = dark() ? "Light" : "Dark";
-    button.setAttribute("aria-label", dark() ? "Switch to light colours" : "Switch to dark colours");
-  }
-  show(stored("theme"));
-  button.addEventListener("click", function () { var next = dark() ? "light" : "dark"; stored("theme", next); show(next); });
+  posttxKept.theme(document.getElementById("theme"));
 
   // Tables: sort by any column, filter, choose columns, save as CSV. Without DataTables they stay plain tables.
   function shown(cell) {

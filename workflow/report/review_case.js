@@ -18,13 +18,6 @@
   const notice = (text) => { byId("notice").textContent = text; };
   posttx.notice = notice;
 
-  // The library is loaded when the first case is opened: the list needs none of it.
-  let library = null;
-  posttx.library = function () {
-    library = library || posttx.load("niivue.js").catch(function (error) { library = null; throw error; });
-    return library;
-  };
-
   function chip(text, key, pressed, action, name) {
     const button = make("button", { type: "button", "aria-pressed": String(pressed) });
     if (key) { button.append(make("kbd", { "aria-hidden": "true" }, key)); }

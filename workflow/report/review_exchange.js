@@ -14,8 +14,8 @@
     });
   };
   exchange.tsv = function () {
-    const lines = exchange.rows().map((row) => COLUMNS.map((name) => posttxCsv.guarded(name === "reasons" ? row.reasons.join("; ") : row[name])).join("\t"));
-    return [COLUMNS.join("\t"), ...lines].join("\n") + "\n";
+    const rows = exchange.rows().map((row) => ({ ...row, reasons: row.reasons.join("; ") }));
+    return posttxCsv.tsv(COLUMNS, rows.map((row) => COLUMNS.map((name) => row[name])));
   };
   exchange.json = () => JSON.stringify({ schema: 1, run: posttx.data.run, rater: store.rater(), ratings: exchange.rows() }, null, 1) + "\n";
 
@@ -24,7 +24,7 @@
     const header = (first || "").split("\t").map((name) => name.trim());
     if (!NEEDED.every((name) => header.includes(name))) { throw new Error(`its columns are ${header.join(", ").slice(0, 80)}`); }
     return lines.map(function (line) {
-      const cells = line.split("\t").map((cell) => store.unguarded(cell.trim()));
+      const cells = line.split("\t").map((cell) => posttxCsv.unguarded(cell.trim()));
       const row = Object.fromEntries(header.map((name, i) => [name, cells[i] || ""]));
       return { ...row, reasons: (row.reasons || "").split("; ").filter(Boolean) };
     });

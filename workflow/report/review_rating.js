@@ -31,7 +31,7 @@
     if (document.activeElement !== byId("rater")) { byId("rater").value = store.rater(); }
     const rows = posttx.listed().filter((row) => row.viewable);
     byId("progress").textContent = `${store.count(at, rows)} of ${rows.length} rated`;
-    if (!store.lasts()) { note("This browser keeps nothing for pages from disk: export before you close the page."); }
+    if (!posttxKept.lasts()) { note("This browser keeps nothing for pages from disk: export before you close the page."); }
   }
   function importFile(file) {
     file.text().then((text) => note(exchange.read(text))).catch(function (error) {
@@ -48,8 +48,8 @@
     store.set(posttx.state, { ...store.get(posttx.state), comment: this.value });
   });
   byId("rater").addEventListener("change", function () { store.setRater(this.value); });
-  byId("go-on").checked = posttx.remembered("go-on") === "1";
-  byId("go-on").addEventListener("change", function () { posttx.remember("go-on", this.checked ? "1" : ""); });
+  byId("go-on").checked = posttxKept.get("go-on") === "1";
+  byId("go-on").addEventListener("change", function () { posttxKept.set("go-on", this.checked ? "1" : ""); });
   byId("export-tsv").addEventListener("click", () => posttxCsv.save("ratings.tsv", exchange.tsv()));
   byId("export-json").addEventListener("click", () => posttxCsv.save("ratings.json", exchange.json()));
   byId("import").addEventListener("click", () => byId("import-file").click());

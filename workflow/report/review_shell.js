@@ -1,16 +1,9 @@
 // The frame of the review page: tabs, cohort and model, theme and palette. It runs last and starts the rest.
 (function () {
   "use strict";
-  const posttx = window.posttx, byId = posttx.byId, root = document.documentElement;
+  const posttx = window.posttx, byId = posttx.byId;
   const PANES = ["list", "case", "compare", "patients"];
 
-  function dark() {
-    return root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  }
-  function showTheme(theme) {
-    if (theme === "dark" || theme === "light") { root.dataset.theme = theme; }
-    byId("theme").textContent = dark() ? "Light" : "Dark";
-  }
   function options(select, names) {
     select.replaceChildren(...names.map((name) => posttx.make("option", { value: name }, name)));
   }
@@ -27,11 +20,7 @@
     byId("count").textContent = String(posttx.rows(state.cohort, state.model).length);
     document.body.dataset.view = state.view;
   }
-  posttx.togglePalette = function () {
-    const next = posttx.palette === "scheme" ? "okabe-ito" : "scheme";
-    posttx.remember("palette", next);
-    posttx.setPalette(next);
-  };
+  posttx.togglePalette = () => posttx.setPalette(posttxKept.nextPalette(posttx.palette));
   function showPalette(name) {
     byId("palette").setAttribute("aria-pressed", String(name !== "scheme"));
   }
@@ -45,16 +34,10 @@
     });
     byId("model").addEventListener("change", function () { posttx.go({ model: this.value }); });
     byId("palette").addEventListener("click", posttx.togglePalette);
-    byId("theme").addEventListener("click", function () {
-      const next = dark() ? "light" : "dark";
-      posttx.remember("theme", next);
-      showTheme(next);
-    });
     byId("skip").addEventListener("click", function (event) { event.preventDefault(); byId("main").focus(); });
-    showTheme(posttx.remembered("theme"));
+    posttxKept.theme(byId("theme"));
     posttx.on("palette", showPalette);
-    const kept = posttx.remembered("palette");
-    posttx.setPalette(["scheme", "okabe-ito"].includes(kept) ? kept : posttx.data.palette);
+    posttx.setPalette(posttxKept.palette(posttx.data.palette));
     posttx.on("change", show);
     posttx.emit("ready");
     posttx.start();

@@ -13,9 +13,10 @@
   const GREYS = [1, 255], NEAR_MM = 35;
   let nv = null, shown = null, steps = [1, 1, 1], started = null;
 
+  // The library is loaded when the first case is opened: the list needs none of it.
   viewer.start = function () { started = started || begun(); return started; };
   async function begun() {
-    await posttx.library();
+    await posttx.load("niivue.js");
     const made = new niivue.Niivue({
       backColor: [0, 0, 0, 1], show3Dcrosshair: false, crosshairWidth: 0, isRadiologicalConvention: true,
       loadingText: "", fontColor: [0.55, 0.6, 0.65, 1], fontSizeScaling: 0.45, fontMinPx: 11, logLevel: "fatal",
@@ -142,7 +143,7 @@
   viewer.window = () => windows[posttx.view.modality] || GREYS;
   viewer.setWindow = function (pair) {
     if (pair) { windows[posttx.view.modality] = pair; } else { delete windows[posttx.view.modality]; }
-    posttx.remember("windows", JSON.stringify(windows));
+    posttxKept.set("windows", JSON.stringify(windows));
     applyWindow();
     nv.updateGLVolume();
   };
@@ -152,9 +153,9 @@
   };
   viewer.recallWindows = function () {
     try {
-      Object.entries(JSON.parse(posttx.remembered("windows") || "{}")).forEach(function ([name, pair]) {
+      Object.entries(JSON.parse(posttxKept.get("windows") || "{}")).forEach(function ([name, pair]) {
         if (Array.isArray(pair) && pair.length === 2 && pair.every(Number.isFinite) && pair[0] < pair[1]) { windows[name] = pair; }
       });
-    } catch (error) { posttx.remember("windows", "{}"); }
+    } catch (error) { posttxKept.set("windows", "{}"); }
   };
 })();

@@ -23,7 +23,7 @@ from posttx.reporting.report_cells import View, count, number, text
 from posttx.schemas import COHORT, FINDINGS, INTENSITY, LABEL_VOLUMES, read_table
 
 logger = logging.getLogger(__name__)
-SCRIPTS = ("vendor/datatables/dataTables.min.js", "csv.js", "page.js", "ratings.js", "audit.js")
+SCRIPTS = ("vendor/datatables/dataTables.min.js", "csv.js", "kept.js", "page.js", "ratings.js", "audit.js")
 STYLES = ("vendor/datatables/dataTables.dataTables.min.css", "style.css", "audit.css", "print.css")
 # Rows of the findings table in the page, errors first: with 1,621 pictured cases it stays below 10 MB.
 MOST_FINDINGS = 6000

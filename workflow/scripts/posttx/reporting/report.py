@@ -107,5 +107,5 @@ def _scores(results: Path, models: Mapping[str, Sequence[str]]) -> dict[str, pd.
     return {name: read_parquet(results / f"metrics/{name}.parquet", columns) for name in names}
 
 
-SCRIPTS = ("vendor/datatables/dataTables.min.js", "csv.js", "page.js", "answer.js")
+SCRIPTS = ("vendor/datatables/dataTables.min.js", "csv.js", "kept.js", "page.js", "answer.js")
 STYLES = ("vendor/datatables/dataTables.dataTables.min.css", "style.css", "answer.css", "print.css")

@@ -14,9 +14,9 @@ from posttx.files import replacing, write_text
 from posttx.reporting.pages import digest, environment, joined
 
 SCRIPTS = (
-    "csv.js", "review_data.js", "review_store.js", "review_exchange.js", "review_table.js", "review_charts.js",
-    "review_list.js", "review_compare.js", "review_patients.js", "review_volumes.js", "review_viewer.js",
-    "review_case.js", "review_overlay.js", "review_rating.js", "review_keys.js", "review_shell.js",
+    "csv.js", "kept.js", "review_data.js", "review_store.js", "review_exchange.js", "review_table.js",
+    "review_charts.js", "review_list.js", "review_compare.js", "review_patients.js", "review_volumes.js",
+    "review_viewer.js", "review_case.js", "review_overlay.js", "review_rating.js", "review_keys.js", "review_shell.js",
 )  # fmt: skip
 STYLES = ("review.css", "review_panes.css", "review_case.css")
 LIBRARY = "vendor/niivue/niivue.umd.js"
