@@ -118,7 +118,8 @@ def test_a_model_trained_here_answers_for_its_training_and_one_from_elsewhere_do
 def test_facts_answer_for_subgroups(tmp_path):
     facts = {key: [lambda t: site(t, "A")] for key in FILES["cohorts"]}
     assert told(tmp_path / "a", write_run(tmp_path / "a"))["status"]["30"] == OPEN
-    assert told(tmp_path / "b", write_run(tmp_path / "b", FILES, facts))["status"]["30"] == ANSWERED
+    described = told(tmp_path / "b", write_run(tmp_path / "b", FILES, facts))
+    assert described.loc["30", ["status", "anchor"]].tolist() == [ANSWERED, "subgroups"]
 
 
 def test_facts_of_one_cohort_alone_are_not_enough(tmp_path):

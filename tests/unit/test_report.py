@@ -133,6 +133,21 @@ def test_what_the_checklist_calls_answered_is_in_the_page(results, page):
     assert all(told in page.text for told in table["told"])
 
 
+def test_an_answer_of_the_checklist_begins_with_the_heading_that_it_leads_to(results):
+    root, _ = results
+    table = pd.read_parquet(root / "tables/checklist.parquet")
+    html = (root / "report/index.html").read_text()
+    led = table[~table["anchor"].isin(["", "answer"])]
+    assert len(led) > 15
+    for anchor, told in zip(led["anchor"], led["told"], strict=True):
+        heading = re.search(rf'id="{anchor}"[^>]*>(?:<summary><h3>)?([^<]+)', html)
+        assert heading, anchor
+        assert told.startswith(heading[1]), told
+    quoted = {name for told in table["told"] for name in re.findall("“(.+?)”", told)}
+    assert quoted, "headings that an open item names"
+    assert not [name for name in quoted if f">{name}<" not in html]
+
+
 def test_nothing_is_loaded_from_anywhere(page):
     for tag, values in page.tags:
         assert tag not in ("link", "iframe", "object", "embed")

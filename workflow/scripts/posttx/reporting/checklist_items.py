@@ -132,8 +132,8 @@ def _assignment(run: Run) -> Answer:
     if run.elsewhere or not run.trained:
         return supply("how cases were chosen for training and for testing")
     if run.test:
-        return supply(f"how {', '.join(run.test)} came to be held out (the folds stand in section 3.4)")
-    return answered("folds", "3.4 Folds by patient")
+        return supply(f"how {', '.join(run.test)} came to be held out (the folds stand under “Folds by patient”)")
+    return answered("folds", "Folds by patient")
 
 
 def _disjoint(run: Run) -> Answer:
@@ -143,25 +143,29 @@ def _disjoint(run: Run) -> Answer:
         return supply(
             f"why {run.shared_patients} patients stand in more than one part; without a reason, take them out of one"
         )
-    return answered("folds", "3.4 Folds by patient; no patient's id stands in a training and a held-out cohort")
+    return answered("folds", "Folds by patient; no patient's id stands in a training and a held-out cohort")
 
 
 def _software(run: Run) -> Answer:
     if run.elsewhere:
         return supply(f"software and versions that trained and ran {', '.join(run.elsewhere)}")
-    return answered("hardware", "Appendix: software") if run.has_versions else supply("software and its versions")
+    return (
+        answered("hardware", "Hardware, software and configuration")
+        if run.has_versions
+        else supply("software and its versions")
+    )
 
 
 def _robustness(run: Run) -> Answer:
     seeds = "; the spread over seeds of training" if run.several_seeds else ""
     if run.facts and all(run.facts.values()):
-        return answered("errors", f"5.3 Subgroups: scores by each fact, visit and lesion volume{seeds}")
+        return answered("subgroups", f"Subgroups: scores by each fact, visit and lesion volume{seeds}")
     return supply("facts about the cases of every scored cohort (`facts`: site, scanner ...); subgroups follow")
 
 
 def _internal(run: Run) -> Answer:
     if run.scored_out_of_fold:
-        return answered("global", "5.1 Global performance, out of fold")
+        return answered("global", "Global performance, out of fold")
     return supply("scores on data of the kind that the models were trained with, not seen in training")
 
 
@@ -171,7 +175,7 @@ def _external(run: Run) -> Answer:
     if run.elsewhere:
         return supply(f"from which hospitals the training cases of {', '.join(run.elsewhere)} came")
     if run.other_sites:
-        return answered("errors", f"5.3 Subgroups: {', '.join(run.other_sites)} by site; training has other sites")
+        return answered("subgroups", f"Subgroups: {', '.join(run.other_sites)} by site; training has other sites")
     return supply(
         f"whether {', '.join(run.test)} is of hospitals that gave no training case (a fact `site` in both cohorts)"
     )
@@ -183,24 +187,24 @@ def _demographics(run: Run) -> Answer:
     lacking = [names[0] for names in (AGE, SEX) if not run.has_fact(names)]
     if lacking:
         return supply(f"{' and '.join(lacking)} of every cohort's patients, as facts or a table; tumour and treatment")
-    return answered("errors", "5.3 Subgroups: patients of every cohort by age, sex and the other facts")
+    return answered("subgroups", "Subgroups: patients of every cohort by age, sex and the other facts")
 
 
 def _precision(run: Run) -> Answer:
     if run.has_intervals:
-        return answered("per-class", "5.2 Performance by class, with intervals by patient")
+        return answered("per-class", "Performance by class, with intervals by patient")
     return supply("scores of more patients: too few for an interval")
 
 
 def _distances(run: Run) -> Answer:
     if run.has_distances:
-        return answered("methods", "4 Methodology: overlap, surfaces and single lesions are measured")
+        return answered("methods", "Methods: overlap, surfaces and single lesions are measured")
     return supply("segmentations instead of counts, or why overlap alone suits the target's size and shape")
 
 
 def _tolerance(run: Run) -> Answer:
     if run.has_distances:
-        return answered("methods", "4 Methodology: tolerances of the normalised surface Dice in mm")
+        return answered("methods", "Methods: tolerances of the normalised surface Dice in mm")
     return Answer(Status.NONE, "No surface was measured")
 
 
@@ -214,7 +218,7 @@ def _ranking(run: Run) -> Answer:
     if not run.several_models:
         return Answer(Status.NONE, "No cohort has two models to rank")
     if run.ranked:
-        return answered("comparison", "5.5: ranks with intervals")
+        return answered("comparison", "Comparison of models: ranks with intervals")
     return supply("scans that two models have both segmented")
 
 
@@ -234,11 +238,11 @@ ITEMS = (
     _claim(5, "Study design", "Prospective or retrospective", _authors("whether scans were collected for this study")),
     _claim(6, "Study design", "Goal of the study", _authors("the goal (a new model, feasibility or the like)")),
     _claim(7, "Data", "Where the data come from", _of_patients(
-        "hospitals, dates, and whether cases are consecutive; section 3.1 counts them only")),
+        "hospitals, dates, and whether cases are consecutive; “Dataset snapshot” counts them only")),
     _claim(8, "Data", "Who was eligible", _of_patients("criteria of inclusion and exclusion")),
-    _claim(9, "Data", "Preprocessing", _of_training("methods", "4 Methodology", "the preprocessing")),
+    _claim(9, "Data", "Preprocessing", _of_training("methods", "Methods: preprocessing", "the preprocessing")),
     _claim(10, "Data", "Parts of the images that were used", _of_training(
-        "methods", "4 Methodology: cropping and patches", "which parts of the images enter the training")),
+        "methods", "Methods: cropping and patches", "which parts of the images enter the training")),
     _claim(11, "Data", "De-identification", _of_patients("how identifying data and faces were removed")),
     _claim(12, "Data", "Missing data", lambda run: supply(
         "what became of scans without a modality or a reference; predictions that are missing are treated as "
@@ -254,16 +258,16 @@ ITEMS = (
     _claim(19, "Partitions", "How cases were assigned to parts", _assignment),
     _claim(20, "Partitions", "At which level parts are disjoint (patients)", _disjoint),
     _claim(21, "Testing data", "Intended sample size", _authors("how the number of test patients was chosen")),
-    _claim(22, "Model", "The network, in full", _of_training("methods", "4 Methodology", "the architecture")),
+    _claim(22, "Model", "The network, in full", _of_training("methods", "Methods: network", "the architecture")),
     _claim(23, "Model", "Software", _software),
     _claim(24, "Model", "Initial weights", _authors("how the weights were set before training")),
-    _claim(25, "Training", "How the model was trained", _of_training("methods", "4 Methodology", "the training")),
+    _claim(25, "Training", "How the model was trained", _of_training("methods", "Methods: training", "the training")),
     _claim(26, "Training", "Which of the trained models is the final one", _of_training(
-        "methods", "4 Methodology: the network of the last epoch", "the choice of the final network")),
+        "methods", "Methods: the network of the last epoch", "the choice of the final network")),
     _claim(27, "Training", "Ensembles", _of_training(
-        "methods", "4 Methodology: prediction", "whether the model is an ensemble, and how its members are combined")),
-    _claim(28, "Evaluation", "Metrics", _of_scores("methods", "4 Methodology: scores")),
-    _claim(29, "Evaluation", "Tests and uncertainty", _of_scores("methods", "4 Methodology: intervals and tests")),
+        "methods", "Methods: prediction", "whether the model is an ensemble, and how its members are combined")),
+    _claim(28, "Evaluation", "Metrics", _of_scores("methods", "Methods: scores")),
+    _claim(29, "Evaluation", "Tests and uncertainty", _of_scores("methods", "Methods: intervals and tests")),
     _claim(30, "Evaluation", "Robustness, subgroups", _robustness),
     _claim(31, "Evaluation", "Explanations of the model's decisions", _authors(
         "the method and its validation, or that none was used")),
@@ -272,28 +276,30 @@ ITEMS = (
     _claim(34, "Evaluation", "Registration of the trial", _authors(
         "the number of the registration, or that there is none")),
     _claim(35, "Results", "Cases included and left out", _authors(
-        "how many patients and scans were left out, and why; section 3.1 has those included")),
+        "how many patients and scans were left out, and why; “Dataset snapshot” has those included")),
     _claim(36, "Results", "Patients of each part and data set: demographic and clinical", _demographics),
-    _claim(37, "Results", "Performance, with its uncertainty", _of_scores("global", "5.1 Global performance")),
+    _claim(37, "Results", "Performance, with its uncertainty", _of_scores("global", "Global performance")),
     _claim(38, "Results", "Diagnostic performance, with the precision of its estimates", _precision),
-    _claim(39, "Results", "Failures", _of_scores("cases", "5.4: worst cases with pictures where there are images")),
-    _claim(40, "Discussion", "Limitations", _authors("limitations of the study; section 6 has those of the numbers")),
+    _claim(39, "Results", "Failures", _of_scores(
+        "cases", "Worst and best cases; the review has their pictures where there are images")),
+    _claim(40, "Discussion", "Limitations", _authors(
+        "limitations of the study; “Conclusions” has those of the numbers")),
     _claim(41, "Discussion", "What follows for practice", _authors("intended use and consequences")),
     _claim(42, "Other", "Study protocol", _authors("where the full protocol can be read")),
     _claim(43, "Other", "Availability of code, model and data", _authors(
-        "addresses of code, weights and data; the appendix names the code's commit where it is known")),
+        "addresses of code, weights and data; “Hardware, software and configuration” has the code's commit if known")),
     _claim(44, "Other", "Funding", _authors("sources of funding and their role")),
     _metrics(1, "Choice of metrics", "Metrics fit the target's properties: size, shape, number", _distances),
     _metrics(2, "Choice of metrics", "Which clinical need each metric stands for", _authors(
         "what matters to the clinic (volume, border, a lesion found), and why the primary endpoint shows it")),
     _metrics(3, "Reporting", "Values of each class, not their mean alone", _of_scores(
-        "per-class", "5.2 Performance by class")),
+        "per-class", "Performance by class")),
     _metrics(4, "Reporting", "What a case counts whose reference is empty", _of_scores(
-        "per-class", "5.2: every measure under every convention; hallucinated and absent cases")),
+        "by-class", "Every measure, every convention; hallucinated and absent cases stand in the results by class")),
     _metrics(5, "Aggregation", "Scans of a patient are not counted as independent", _of_scores(
-        "methods", "4 Methodology: intervals and tests by patient")),
+        "methods", "Methods: intervals and tests by patient")),
     _metrics(6, "Aggregation", "Spread over cases beside the mean", _of_scores(
-        "per-class", "5.2: quartiles behind the means")),
+        "by-class", "Every measure, every convention: quartiles behind the means")),
     _metrics(7, "Comparison", "Uncertainty of ranks", _ranking),
     _metrics(8, "Boundaries", "Tolerance of boundary metrics is stated", _tolerance),
     _metrics(9, "Boundaries", "Tolerance of boundary metrics is justified", _tolerance_reason),
