@@ -103,6 +103,7 @@ def _(folder):
 
 
 HEADER = "cohort\tcase\trating\tcomment\n"
+RATED = "cohort\tcase\trating\tcomment\tmodel\trater\n"
 
 
 def ratings(folder, text):
@@ -128,9 +129,9 @@ def _(folder):
     yield refused(configuration.check_schema, configuration.complete({"exclude": None}, shipped), schema, "x.yaml")
 
 
-def notes(folder, line):
+def notes(folder, line, header=HEADER):
     found = {"a": Listing([Case(ONE, ONE, 0, "a", "000")], [])}
-    return {note["code"] for note in rating_notes(found, read_ratings(ratings(folder, HEADER + line)))}
+    return {note["code"] for note in rating_notes(found, read_ratings(ratings(folder, header + line)))}
 
 
 @remedy("COH009", "Nothing; take the line out to have the case back")
@@ -140,10 +141,13 @@ def _(folder):
     yield set()
 
 
-@remedy("COH010", "Correct the case, then rate it `keep`")
+@remedy("COH010", "Correct the case, then take its lines out of the file")
 def _(folder):
-    yield notes(folder, f"a\t{ONE}\tfix\t\n")
-    yield notes(folder, f"a\t{ONE}\tkeep\t\n")
+    wrong, kept = (f"a\t{ONE}\t{rating}\t\t{model}\tr\n" for rating, model in (("reference", "m"), ("keep", "")))
+    # Another line would not do: of several ratings the one that weighs most holds.
+    assert "COH010" in notes(folder, wrong + kept, RATED)
+    yield notes(folder, wrong, RATED)
+    yield notes(folder, "")
 
 
 @remedy("COH011", "Correct cohort and case")

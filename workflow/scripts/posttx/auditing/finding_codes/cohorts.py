@@ -42,7 +42,8 @@ CODES: dict[str, Code] = {
     "COH008": Code(
         "error",
         "ratings not understood",
-        "the file that `exclude` names is missing, has other columns or ratings, or names a case twice",
+        "the file that `exclude` names is missing, has other columns or ratings, or names a case twice "
+        "for one model and rater",
         "Correct the file, or set `exclude` to null",
     ),
     "COH009": Code(
@@ -55,7 +56,7 @@ CODES: dict[str, Code] = {
         "info",
         "case to be mended",
         "the file that `exclude` names rates it `fix`, or its reference as wrong (`reference`): it is used as it is",
-        "Correct the case, then rate it `keep`",
+        "Correct the case, then take its lines out of the file",
     ),
     "COH011": Code(
         "warning",
