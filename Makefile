@@ -46,7 +46,7 @@ test: $(READY) lint typecheck ## Run every check and test
 test-slurm: $(READY) ## Run the workflow on a real single-node SLURM (root on Debian; installs it if needed)
 	tests/slurm/cluster.sh run $(BIN)/python -m pytest -m slurm tests/slurm
 
-gpu-kit: $(READY) ## Make .gpu-kit (50 MB): what a machine with a GPU lacks to run tests/gpu/run.sh (KIT_PYTHON=3.12)
+gpu-kit: $(READY) ## Make .gpu-kit (47 MB): what a machine with a GPU lacks to run tests/gpu/run.sh (KIT_PYTHON=3.12)
 	$(BIN)/python tests/gpu/make_kit.py --python $(or $(KIT_PYTHON),3.12)
 
 oracles: $(READY) .venv-oracles/.locked ## Compare the scorer with the field's own, brats-evaluation among them
