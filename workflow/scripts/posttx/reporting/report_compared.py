@@ -19,7 +19,7 @@ from posttx.reporting.report_tables import p_value
 def extreme_cases(
     table: pd.DataFrame, key: str, kind: str, files: Sequence[tuple[str, str]], pictured: Mapping[str, str]
 ) -> View:
-    """Make the table of worst or best cases (5.4): Dice and state of each class, and what is wrong in words.
+    """Make the table of worst or best cases: Dice and state of each class, and what is wrong in words.
 
     ``pictured`` maps a case with a picture to its place on the page.
     """

@@ -22,7 +22,7 @@ TIMES = "\u00a0×\u00a0"
 
 
 def snapshot(cohorts: Mapping[str, Mapping[str, Any]]) -> View:
-    """Make the dataset snapshot (3.1); each cohort gives ``table`` (None: counts only), use, source, n."""
+    """Make the dataset snapshot; each cohort gives ``table`` (None: counts only), use, source, n."""
     rows, cases, patients = [], 0, 0
     for name, cohort in cohorts.items():
         table = cohort["table"]
@@ -63,7 +63,7 @@ def _several(table: pd.DataFrame, what: str, times: str = "") -> str:
 
 
 def intensities(intensity: pd.DataFrame) -> View:
-    """Make the table of 99th percentiles (3.2): mean, smallest and largest per cohort and modality, and the dtypes."""
+    """Make the table of 99th percentiles: mean, smallest and largest per cohort and modality, and the dtypes."""
     rows = []
     for (cohort, modality), part in intensity.groupby(["cohort", "modality"], sort=False):
         types = ", ".join(f"{name} {n}" for name, n in part["dtype"].value_counts().items())
@@ -88,7 +88,7 @@ def _ratio(above: float, below: float) -> float:
 
 
 def class_balance(labels: pd.DataFrame, colors: Mapping[str, str]) -> View:
-    """Make the class balance (3.3): share of the labelled voxels, presence and median volume per cohort and class."""
+    """Make the class balance: share of the labelled voxels, presence and median volume per cohort and class."""
     rows = []
     totals = labels.groupby("cohort")["voxels"].sum().to_dict()
     for (cohort, label, name), part in labels.groupby(["cohort", "label", "name"], sort=False):

@@ -18,7 +18,7 @@ from posttx.reporting.report_cells import DASH, Cell, View, count, estimate, fin
 
 
 def global_table(summary: pd.DataFrame, key: str, headline: str, files: Sequence[tuple[str, str]]) -> View:
-    """Make the global table (5.1): one row per metric, one column per convention, the headline convention first."""
+    """Make the global table: one row per metric, one column per convention, the headline convention first."""
     conventions = sorted(dict.fromkeys(summary["convention"]), key=lambda name: name != headline)
     rows = []
     for metric in dict.fromkeys(summary["metric"]):
@@ -109,7 +109,7 @@ def _of_patients(patients: Any) -> str:
 
 
 def behind_means(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
-    """Make the table of what the mean Dice of each class hides (5.2): quartiles, penalties, weights, effective n."""
+    """Make the table of what the mean Dice of each class hides: quartiles, penalties, weights, effective n."""
     columns = ("patient_weighted", "first_scan")
     rows = []
     for row in records(table):
@@ -146,7 +146,7 @@ def _quartiles(row: Mapping[str, Any]) -> Cell:
 
 
 def by_convention(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
-    """Make the table of every region and measure (5.2), one column per convention.
+    """Make the table of every region and measure, one column per convention.
 
     ``table`` is ``per_region``. A value left out of a mean because a distance is infinite is counted beside n.
     """
@@ -179,7 +179,7 @@ def averaged_header(name: str, convention: str) -> str:
 
 
 def volume_bias(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
-    """Make the table of volume against Dice (5.3)."""
+    """Make the table of volume against Dice."""
     rows = [
         [count(row["label"]), text(row["region"], colors.get(row["region"], "")), estimate(row, "pearson_r", 3),
          p_value(row["p_holm"]), estimate(row, "spearman_r", 3), p_value(row["spearman_p_holm"]), count(row["n"]),
@@ -209,7 +209,7 @@ PEARSON = ("Pearson r", "p, Holm")
 def inter_class(
     table: pd.DataFrame, key: str, names: Mapping[int, str], files: Sequence[tuple[str, str]]
 ) -> tuple[View, View]:
-    """Make the tables of all pairs (5.3), volume of one class against Dice of another."""
+    """Make the tables of all pairs, volume of one class against Dice of another."""
     headers = [
         ("Volume of", ""), ("Dice of", ""), ("Pearson r", "linear in volume; describes"),
         ("p, Holm", "of Pearson's r, signs flipped by patient, adjusted for all pairs of this table"),
@@ -254,7 +254,7 @@ def p_value(value: Any) -> Cell:
 
 
 def false_positives(table: pd.DataFrame, key: str, colors: Mapping[str, str], files: Sequence[tuple[str, str]]) -> View:
-    """Make the table of false-positive volume (5.3)."""
+    """Make the table of false-positive volume."""
     rows = [
         [count(row["label"]), text(row["region"], colors.get(row["region"], "")), estimate(row, "mean_fp_mm3", 1),
          estimate(row, "mean_ref_mm3", 1), estimate(row, "fp_percent", 1), number(row["heaviest_percent"], 1),

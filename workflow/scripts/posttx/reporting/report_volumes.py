@@ -1,4 +1,4 @@
-"""Tables of section 5.3 about volumes as the report's template shows them: agreement, change, presence."""
+"""Tables about volumes and presence as the report's template shows them: agreement, change, presence."""
 
 from __future__ import annotations
 
