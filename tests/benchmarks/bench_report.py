@@ -2,11 +2,11 @@
 
     python tests/benchmarks/bench_report.py [--cases 271 1621] [--pictures 40]
 
-One model on 271 cases, two on 1,621. Metrics are synthetic (`tests/unit/results_tree.py`); images, labels and pictures
-are of the real scans of ../shared at 1 mm, repeated under that many ids, drawn by two processes. The comparison of the
-two models is not in it. Small pictures are drawn by jobs of their own and told apart, per case. Times are by the clock
-and on the CPU, which is what to read on a loaded machine. What Snakemake adds (its start, and a process with its
-imports per job) is not in it.
+One model on 271 cases, two and their comparison on 1,621. Metrics are synthetic (`tests/unit/results_tree.py`); images,
+labels and pictures are of the real scans of ../shared at 1 mm, repeated under that many ids, drawn by two processes.
+Small pictures are drawn by jobs of their own and told apart, per case. Times are by the clock and on the CPU, which is
+what to read on a loaded machine. What Snakemake adds (its start, and a process with its imports per job) is not in it.
+Then the pages are opened in Chromium (`bench_review.py`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / part) for part in ("workflow/scripts", "tests/unit", "tests/benchmarks")]
 
-import pandas as pd  # noqa: E402  (the path must be set first)
+import bench_review  # noqa: E402  (the path must be set first)
+import pandas as pd  # noqa: E402
 import results_tree as tree  # noqa: E402
 from ratios import Ratio, note  # noqa: E402
 
+from compare_models import write_comparisons  # noqa: E402
 from draw_review import Folders, chosen_cases, draw_review  # noqa: E402
 from draw_thumbs import draw_thumbs  # noqa: E402
 from make_tables import write_tables  # noqa: E402
@@ -36,7 +40,7 @@ from posttx.geometry.grids import grid_of  # noqa: E402
 from posttx.geometry.reading import TRUST_VOXELS, Reading  # noqa: E402
 from posttx.nifti import read_volume  # noqa: E402
 from posttx.reporting.case_data import write_cases  # noqa: E402
-from posttx.reporting.figures import SCORES  # noqa: E402
+from posttx.reporting.figures import COMPARISON, SCORES  # noqa: E402
 from posttx.reporting.report import run_of, write_report  # noqa: E402
 from posttx.reporting.review import write_review  # noqa: E402
 from posttx.scoring.scores import scores_from  # noqa: E402
@@ -60,7 +64,7 @@ def real_cases() -> list[dict[str, str]]:
     return found
 
 
-def prepare(results: Path, cases: int, models: Sequence[str]) -> dict[str, object]:
+def prepare(results: Path, cases: int, models: Sequence[str]) -> dict[str, Any]:
     """Write what stands before the report is made: cohort, audit, training, metrics, lesions; return the settings."""
     config = tree.configured()
     config["models"] |= {model: {"predictions": {COHORT: "x"}} for model in models if model not in config["models"]}
@@ -69,8 +73,9 @@ def prepare(results: Path, cases: int, models: Sequence[str]) -> dict[str, objec
     }
     tree.write_data(results, {"training": 12, COHORT: cases})
     tree.write_training(results, settings["trained"]["nnunet"]["folder"])
-    for seed, model in enumerate(models):
-        metrics = tree.case_metrics(cases, COHORT, model, seed=seed)
+    first = tree.case_metrics(cases, COHORT, models[0])
+    for model in models:
+        metrics = first if model == models[0] else tree.improved(first, model)
         write_parquet(metrics, results / f"metrics/{COHORT}/{model}.parquet")
         write_parquet(tree.lesion_table(metrics), results / f"lesions/{COHORT}/{model}.parquet")
     write_json(results / "provenance.json", tree.PROVENANCE)
@@ -86,9 +91,18 @@ def tables(results: Path, models: Sequence[str], pictures: int) -> None:
         write_parquet(subgroups(scores, [], convention_of("published")), folder / "subgroups.parquet")
 
 
+def comparison(results: Path, models: Sequence[str], statistics: dict[str, Any]) -> None:
+    metrics = [results / f"metrics/{COHORT}/{model}.parquet" for model in models]
+    folder, ranks, regions = results / "comparisons", results / "ranks", tree.SCHEME.scoring()
+    asked = (statistics["primary"], statistics["margins"], ranks, statistics["bootstrap"], statistics["seed"])
+    write_comparisons(metrics, [], folder, regions, *asked, {})
+
+
 def figures(results: Path, models: Sequence[str]) -> None:
     for model in models:
         tree.draw_kind(results, SCORES, cohort=COHORT, model=model)
+    if len(models) > 1:
+        tree.draw_kind(results, COMPARISON, cohort=COHORT)
 
 
 class Scans:
@@ -174,6 +188,9 @@ def measure(cases: int, count: int) -> None:
         results = Path(folder)
         settings = prepare(results, cases, models)
         times = [timed(f"{what}, tables", lambda: tables(results, models, count))]
+        if len(models) > 1:
+            asked = settings["config"]["statistics"]
+            times.append(timed(f"{what}, comparison", lambda: comparison(results, models, asked)))
         times.append(timed(f"{what}, figures", lambda: figures(results, models)))
         pictured = chosen(results, models, count)
         scans = Scans(results, models, pictured)
@@ -187,7 +204,12 @@ def measure(cases: int, count: int) -> None:
         say(f"{what}: {total:.1f} s, {all_busy:.1f} s CPU; MB: {', '.join(f'{k} {v:.1f}' for k, v in sizes.items())}")
         say(f"{1e6 * sizes['data'] / (cases * len(models)):.0f} bytes a row of data/cases.js")
         note(Ratio(f"report of {cases} cases, s", f"{limit(cases)} s", [total], f"<= {limit(cases)}"))
+        kilobytes: Counter[str] = Counter()
+        for path in (results / "figures").rglob("*.svg"):
+            kilobytes[str(path.parent.relative_to(results / "figures"))] += path.stat().st_size / 1e3
+        say(f"figures, kB: {', '.join(f'{kind} {size:.0f}' for kind, size in sorted(kilobytes.items()))}")
         note(Ratio(f"index.html of {cases} cases, MB", "3 MB", [sizes["index.html"]], "<= 3"))
+        bench_review.measure(report, what)
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ import re
 import shutil
 from urllib.parse import unquote
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -33,12 +32,7 @@ def compared(report, tmp_path_factory):
     config = tree.configured(cohorts=cohort, models=models)
     settings = tree.settings_of(config, {"additional": True}, trained=False)
     old = tree.case_metrics(60, model="old")
-    found = (old["tp"] + (old["n_ref"] - old["tp"]) // 2).astype("Int64")
-    sizes = found + (old["n_pred"] - old["tp"]).where(old["region"] != "RC", 0)
-    with np.errstate(all="ignore"):
-        dice = (2 * found / (old["n_ref"] + sizes)).astype("float64")
-    new = old.assign(model="new", tp=found, fn=old["n_ref"] - found, n_pred=sizes, fp=sizes - found, dice=dice)
-    metrics = {"old": old, "new": new}
+    metrics = {"old": old, "new": tree.improved(old, "new")}
     for name, table in metrics.items():
         tree.write_scores(results, table, "additional", name)
     tree.write_data(results, {"additional": 60})

@@ -72,6 +72,15 @@ def case_metrics(
     return checked(table, CASE_METRICS)
 
 
+def improved(metrics: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Return metrics of a model that misses half as much and invents no RC; of the measures, Dice alone follows."""
+    found = (metrics["tp"] + (metrics["n_ref"] - metrics["tp"]) // 2).astype("Int64")
+    sizes = found + (metrics["n_pred"] - metrics["tp"]).where(metrics["region"] != "RC", 0)
+    with np.errstate(all="ignore"):
+        dice = (2 * found / (metrics["n_ref"] + sizes)).astype("float64")
+    return metrics.assign(model=model, tp=found, fn=metrics["n_ref"] - found, n_pred=sizes, fp=sizes - found, dice=dice)
+
+
 def lesion_table(metrics: pd.DataFrame, seed: int = 3) -> pd.DataFrame:
     """Make two lesions of the reference per case and region, found or missed, and some that are not there."""
     draw = np.random.default_rng(seed)
