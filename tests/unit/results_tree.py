@@ -211,6 +211,12 @@ def settings_of(config: dict[str, Any], with_images: dict[str, bool], trained: b
 
 def write_scores(results: Path, metrics: pd.DataFrame, cohort: str, model: str, extreme_cases: int = 4) -> None:
     """Write metrics and tables of one model on one cohort below ``results``, and its figures."""
+    write_tables(results, metrics, cohort, model, extreme_cases)
+    draw_kind(results, figures.SCORES, cohort=cohort, model=model)
+
+
+def write_tables(results: Path, metrics: pd.DataFrame, cohort: str, model: str, extreme_cases: int = 4) -> None:
+    """Write metrics and tables of one model on one cohort below ``results``."""
     write_parquet(metrics, results / f"metrics/{cohort}/{model}.parquet")
     folder = results / f"tables/{cohort}/{model}"
     for name, table in make_tables(metrics, SCHEME.scoring(), "published", extreme_cases).items():
@@ -218,7 +224,6 @@ def write_scores(results: Path, metrics: pd.DataFrame, cohort: str, model: str, 
     scores = scores_from(metrics, SCHEME.scoring())
     write_parquet(subgroups(scores, [], convention_of("published")), folder / "subgroups.parquet")
     write_parquet(lesion_table(metrics), results / f"lesions/{cohort}/{model}.parquet")
-    draw_kind(results, figures.SCORES, cohort=cohort, model=model)
 
 
 def draw_kind(results: Path, kind: str, folds: Sequence[Path] = (), **names: str) -> None:

@@ -38,12 +38,12 @@ def test_no_findings_are_nothing_to_accept(findings):
 
 
 @pytest.mark.parametrize(("fail_on", "said"), [(["nothing"], True), (["error"], False)])
-def test_the_page_says_it_directly_above_answer_and_conclusions(tmp_path, findings, fail_on, said):
-    settings = tree.write_results(tmp_path / "results")
-    findings.to_parquet(tmp_path / "results/audit/findings.parquet")
+def test_the_page_says_it_directly_above_answer_and_conclusions(own, findings, fail_on, said):
+    results, settings = own
+    findings.to_parquet(results / "audit/findings.parquet")
     settings["config"]["audit"]["fail_on"] = fail_on
-    write_report(tmp_path / "results", tree.ASSETS, tmp_path / "page.html", settings)
-    page = (tmp_path / "page.html").read_text()
+    write_report(results, tree.ASSETS, results / "report/index.html", settings)
+    page = (results / "report/index.html").read_text()
     for start, end in (('id="answer"', 'class="boxes'), ('id="conclusions"', 'class="block"')):
         section = page[page.index(start) :]
         above = section[: section.index(end)]

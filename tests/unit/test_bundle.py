@@ -1,5 +1,6 @@
 """The folder that is passed on: all that the pages show and link to today, nothing else, and no path in it."""
 
+import copy
 import re
 import shutil
 
@@ -22,10 +23,11 @@ FOLDER = "Mustermann_Maria"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(reported, tmp_path_factory):
     """Return results whose scans lie in a telling folder, with one pictured case in the review, and the settings."""
     results = tmp_path_factory.mktemp("bundle") / "results"
-    settings = tree.write_results(results)
+    shutil.copytree(reported[0], results)
+    settings = copy.deepcopy(reported[1])
     settings["config"]["exclude"] = f"/home/{FOLDER}/ratings.tsv"
     write_json(results / "provenance.json", {**read_json(results / "provenance.json"), "config": settings["config"]})
     write_audit(results, {"training": 12, "additional": 6})

@@ -86,27 +86,28 @@ def one_more(monkeypatch):
     monkeypatch.setitem(CATALOGUE, NEW.id, NEW)
 
 
-def test_one_more_entry_is_drawn_and_on_the_page_of_every_model(one_more, tmp_path):
-    settings = tree.write_results(tmp_path)
+def test_one_more_entry_is_drawn_and_on_the_page_of_every_model(one_more, own):
+    results, settings = own
     for cohort, cases in (("training", 12), ("additional", 6)):
-        drawn = tmp_path / f"figures/{cohort}/nnunet/cases_drawn.svg"
+        tree.draw_kind(results, figures.SCORES, cohort=cohort, model="nnunet")
+        drawn = results / f"figures/{cohort}/nnunet/cases_drawn.svg"
         assert f"{cases} cases" in drawn.read_text()
-    write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
-    page = (tmp_path / "report/index.html").read_text()
+    write_report(results, tree.ASSETS, results / "report/index.html", settings)
+    page = (results / "report/index.html").read_text()
     for cohort in ("training", "additional"):
         assert page.count(f'id="figure-cases-drawn-{cohort}-nnunet"') == 1
         assert f"How many cases nnunet has on {cohort}." in page
     assert page.count("<strong>Cases drawn.</strong> One number.") == 1
 
 
-def test_every_figure_stands_on_the_page_once_per_block_and_its_reading_once(tmp_path):
-    settings = tree.write_results(tmp_path)
+def test_every_figure_stands_on_the_page_once_per_block_and_its_reading_once(own):
+    results, settings = own
     trained = settings["trained"]["nnunet"]
-    folds = [tmp_path / trained["folder"] / f"fold_{fold}/checkpoint_final.pth" for fold in range(5)]
-    tree.draw_kind(tmp_path, figures.TRAINING, folds, model="second")
+    folds = [results / trained["folder"] / f"fold_{fold}/checkpoint_final.pth" for fold in range(5)]
+    tree.draw_kind(results, figures.TRAINING, folds, model="second")
     settings["trained"]["second"] = trained
-    write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
-    page = (tmp_path / "report/index.html").read_text()
+    write_report(results, tree.ASSETS, results / "report/index.html", settings)
+    page = (results / "report/index.html").read_text()
     for entry in CATALOGUE.values():
         if entry.per != figures.COMPARISON:  # with two models: test_models_are_compared_where_there_are_two
             blocks = 1 if entry.per == figures.DATA else 2

@@ -1,6 +1,5 @@
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
 from urllib.parse import quote
@@ -61,15 +60,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    root = tmp_path_factory.mktemp("report") / "results"
-    return root, tree.write_results(root)
-
-
-@pytest.fixture(scope="module")
-def page(results):
-    root, settings = results
-    write_report(root, tree.ASSETS, root / "report/index.html", settings)
+def page(reported):
+    root, _ = reported
     return Page((root / "report/index.html").read_text())
 
 
@@ -78,20 +70,18 @@ def test_the_page_is_well_formed_and_its_ids_are_unique(page):
     assert len(page.ids) == len(set(page.ids))
 
 
-def test_listed_cases_with_pictures_lead_to_the_review_page(results, tmp_path):
-    root, settings = results
-    copied = tmp_path / "results"
-    shutil.copytree(root, copied)
+def test_listed_cases_with_pictures_lead_to_the_review_page(own):
+    results, settings = own
     cases = ["scan.1-a", "scan-1-a", "Scan-1-A", "scan_1 a&b=c"]
-    worst = copied / "tables/additional/nnunet/worst_cases.parquet"
+    worst = results / "tables/additional/nnunet/worst_cases.parquet"
     pd.read_parquet(worst).head(len(cases)).assign(case=cases).to_parquet(worst)
-    folder = copied / "figures/cases/additional/nnunet"
+    folder = results / "figures/cases/additional/nnunet"
     folder.mkdir(parents=True)
     for case in cases[1:]:
         Image.new("RGB", (90, 60)).save(folder / f"{case}.webp")
     write_json(folder.parent / "not_drawn.json", {"nnunet": {"gone": "GEO001", "odd": ""}})
-    write_report(copied, tree.ASSETS, copied / "report/index.html", settings)
-    page = Page((copied / "report/index.html").read_text())
+    write_report(results, tree.ASSETS, results / "report/index.html", settings)
+    page = Page((results / "report/index.html").read_text())
     address = "review.html#cohort=additional&model=nnunet&case="
     found = [link.removeprefix(address) for link in page.links if link.startswith(address)]
     assert found == [quote(case, safe="") for case in cases[1:]]
@@ -112,8 +102,8 @@ def test_the_answer_stands_first_then_results_data_and_methods(page):
     assert text.index("nnunet on additional held out") < text.index("nnunet on training out of fold")
 
 
-def test_every_inner_link_has_a_target_and_outer_ones_are_files_of_the_results(results, page):
-    root, _ = results
+def test_every_inner_link_has_a_target_and_outer_ones_are_files_of_the_results(reported, page):
+    root, _ = reported
     for link in page.links:
         if link.startswith("#"):
             assert link[1:] in page.ids
@@ -123,8 +113,8 @@ def test_every_inner_link_has_a_target_and_outer_ones_are_files_of_the_results(r
         assert (root / "report" / link).is_file(), link
 
 
-def test_what_the_checklist_calls_answered_is_in_the_page(results, page):
-    root, _ = results
+def test_what_the_checklist_calls_answered_is_in_the_page(reported, page):
+    root, _ = reported
     table = pd.read_parquet(root / "tables/checklist.parquet")
     anchors = set(table["anchor"]) - {""}
     assert {"methods", "global", "cases"} <= anchors <= set(page.ids)
@@ -191,18 +181,16 @@ def test_folds_are_proven_and_set_against_the_default_split(page):
     assert "What each fold holds out" in page.text
 
 
-def test_texts_of_the_data_stay_text(results, tmp_path):
-    root, settings = results
+def test_texts_of_the_data_stay_text(own):
+    results, settings = own
     evil = '<script>alert("1")</script>'
-    copied = tmp_path / "results"
-    shutil.copytree(root, copied)
-    findings = pd.read_parquet(copied / "audit/findings.parquet").assign(message=evil, case=evil)
-    findings.to_parquet(copied / "audit/findings.parquet")
-    worst = copied / "tables/additional/nnunet/worst_cases.parquet"
+    findings = pd.read_parquet(results / "audit/findings.parquet").assign(message=evil, case=evil)
+    findings.to_parquet(results / "audit/findings.parquet")
+    worst = results / "tables/additional/nnunet/worst_cases.parquet"
     pd.read_parquet(worst).assign(case=f"x{evil}" * 10).to_parquet(worst)
     settings = settings | {"config": settings["config"] | {"report": settings["config"]["report"] | {"title": evil}}}
-    write_report(copied, tree.ASSETS, copied / "report/index.html", settings)
-    content = (copied / "report/index.html").read_text()
+    write_report(results, tree.ASSETS, results / "report/index.html", settings)
+    content = (results / "report/index.html").read_text()
     assert "<script>alert" not in content
     assert content.count("&lt;script&gt;alert") > 5
     assert content.count("<script>") == 1
@@ -274,15 +262,13 @@ def test_few_cases_make_a_page(tmp_path, cases):
     assert Page((tmp_path / "report/index.html").read_text()).open == []
 
 
-def test_a_missing_table_is_named(results, tmp_path):
-    root, settings = results
-    copied = tmp_path / "results"
-    shutil.copytree(root, copied)
-    (copied / "tables/training/nnunet/per_class.parquet").unlink()
-    (copied / "report/index.html").unlink(missing_ok=True)
+def test_a_missing_table_is_named(own):
+    results, settings = own
+    (results / "tables/training/nnunet/per_class.parquet").unlink()
+    (results / "report/index.html").unlink(missing_ok=True)
     with pytest.raises(PostTxError, match=r"per_class.*tables/training/nnunet|tables/training/nnunet.*per_class"):
-        write_report(copied, tree.ASSETS, copied / "report/index.html", settings)
-    assert not (copied / "report/index.html").exists()
+        write_report(results, tree.ASSETS, results / "report/index.html", settings)
+    assert not (results / "report/index.html").exists()
 
 
 def test_cells():
@@ -321,27 +307,25 @@ def test_slugs_of_different_names_differ_and_plain_names_stay():
     assert all(re.fullmatch(r"[a-z0-9_-]+", slug(name)) for name in names)
 
 
-def test_the_same_results_give_the_same_page(results, tmp_path):
-    root, settings = results
+def test_the_same_results_give_the_same_page(reported, tmp_path):
+    root, settings = reported
     for name in ("a.html", "b.html"):
         write_report(root, tree.ASSETS, tmp_path / name, settings)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
-def test_provenance_of_another_machine_is_shown(results, tmp_path):
-    root, settings = results
-    copied = tmp_path / "results"
-    shutil.copytree(root, copied)
+def test_provenance_of_another_machine_is_shown(own):
+    results, settings = own
     gpus = tree.PROVENANCE["hardware"] | {"gpus": ["NVIDIA H200, 143771 MiB"]}
-    write_json(copied / "provenance.json", tree.PROVENANCE | {"hardware": gpus, "git_commit": None})
-    write_report(copied, tree.ASSETS, copied / "report/index.html", settings)
-    page = Page((copied / "report/index.html").read_text())
+    write_json(results / "provenance.json", tree.PROVENANCE | {"hardware": gpus, "git_commit": None})
+    write_report(results, tree.ASSETS, results / "report/index.html", settings)
+    page = Page((results / "report/index.html").read_text())
     assert "NVIDIA H200" in page.text
     assert "not under version control" in page.text
 
 
-def test_a_saved_table_is_the_pipelines_csv(results, page, tmp_path):
-    root, _ = results
+def test_a_saved_table_is_the_pipelines_csv(reported, page, tmp_path):
+    root, _ = reported
     files = [json.loads(content) for content in re.findall(r'class="csv">(.*?)</script>', page.source)]
     for name in ("per_class", "summary", "per_region", "inter_class", "subgroups", "worst_cases"):
         write_csv(pd.read_parquet(root / f"tables/additional/nnunet/{name}.parquet"), tmp_path / f"{name}.csv")

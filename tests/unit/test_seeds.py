@@ -20,6 +20,7 @@ from posttx.analysis.wording import sentences, worded
 from posttx.conventions import ABSENT_IS_ONE, PRESENT_ONLY
 from posttx.errors import PostTxError
 from posttx.files import read_parquet
+from posttx.reporting import figures
 from posttx.reporting.report import write_report
 from posttx.scoring.scores import scores_from
 
@@ -151,14 +152,16 @@ def test_the_report_shows_the_spread_with_the_interval_of_one_seed(tmp_path):
     names = ["nnunet", "nnunet_seed7", "nnunet_seed8"]
     assert settings["models"]["additional"] == names
     for seed, name in enumerate(names):
-        tree.write_scores(tmp_path, tree.case_metrics(12, model=name, seed=seed), "additional", name)
+        tree.write_tables(tmp_path, tree.case_metrics(12, model=name, seed=seed), "additional", name)
+    tree.draw_kind(tmp_path, figures.SCORES, cohort="additional", model=names[0])
     folder = tmp_path / "tables/additional/nnunet"
     metrics = [tmp_path / f"metrics/additional/{name}.parquet" for name in names]
     output = {kind: folder / f"seeds.{kind}" for kind in ("parquet", "csv")}
     write_seeds(metrics, output, tree.SCHEME.scoring(), "published")
     tree.write_training(tmp_path, settings["trained"]["nnunet"]["folder"])
     for name in names[1:]:
-        shutil.copytree(tmp_path / "figures/training/nnunet", tmp_path / "figures/training" / name)
+        for kind in ("training", "additional"):
+            shutil.copytree(tmp_path / f"figures/{kind}/nnunet", tmp_path / f"figures/{kind}" / name)
     write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
     page = Page((tmp_path / "report/index.html").read_text())
     table = read_parquet(output["parquet"]).query("convention == 'published' and measure == 'dice'")
