@@ -81,17 +81,16 @@ def seconds_of_work(page) -> float:
 
 def processor_seconds() -> float:
     """Return the CPU seconds of all processes below this one, the browser's among them: a busy machine adds nothing."""
-    parents = {}
+    parents, ticks = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
         except OSError:
             continue
-        parents[int(folder.name)] = (int(fields[1]), int(fields[11]) + int(fields[12]))
-    mine, total = {os.getpid()}, 0
-    for pid in sorted(parents):
-        parent, ticks = parents[pid]
-        if parent in mine:
-            mine.add(pid)
-            total += ticks
-    return total / os.sysconf("SC_CLK_TCK")
+        parents[int(folder.name)], ticks[int(folder.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+    below, found = set(), {os.getpid()}
+    # not in the order of their numbers: these start again from low ones
+    while found:
+        found = {pid for pid, parent in parents.items() if parent in found} - below
+        below |= found
+    return sum(ticks[pid] for pid in below) / os.sysconf("SC_CLK_TCK")

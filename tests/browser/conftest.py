@@ -36,20 +36,24 @@ def browser():
 
 @pytest.fixture
 def opened(browser):
-    """Return a function that opens a file offline, and fails the test at its end on any error of the page."""
+    """Return a function that opens a file offline, and fails the test at its end on any error of the page.
+
+    ``place`` is the part of the address from ``#`` on; ``script`` runs before those of the page.
+    """
     contexts, problems = [], []
 
-    def open_page(path, **options):
+    def open_page(path, place="", script="", **options):
         context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, "offline": True, **options})
         # A busy machine is no failure of a page.
         context.set_default_timeout(PATIENCE * 1000)
         contexts.append(context)
+        context.add_init_script(script)
         page = context.new_page()
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         # a picture that left the page before it came is none that is missing
         page.on("requestfailed", lambda request: problems.append(request.url) if request.failure != ABORTED else None)
-        page.goto(Path(path).as_uri())
+        page.goto(Path(path).as_uri() + place)
         return page
 
     yield open_page

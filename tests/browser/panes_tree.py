@@ -92,8 +92,6 @@ def written(page: Path) -> dict[str, Any]:
 
 def opened_at(opened, page_file: Path, place: str = "", **options: Any):
     """Return the page opened at an address, once it is ready."""
-    page = opened(page_file, **options)
-    page.goto(page_file.as_uri() + place)
-    page.reload()
+    page = opened(page_file, place, **options)
     page.wait_for_selector(READY)
     return page

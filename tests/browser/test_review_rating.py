@@ -31,9 +31,7 @@ def at(opened, folder):
     """Return a function that opens the page at an address in a browser that keeps nothing yet."""
 
     def go(place="#case=p01-a", page_file=folder / "review.html", **options):
-        page = opened(page_file, **options)
-        page.goto("about:blank")
-        page.goto(page_file.as_uri() + place)
+        page = opened(page_file, place, **options)
         page.wait_for_selector("body[data-shown]")
         return page
 
@@ -264,11 +262,7 @@ def test_a_damaged_storage_stops_nothing(at, torn):
 
 
 def test_a_browser_that_keeps_nothing_rates_until_the_page_is_closed_and_says_so(at, folder, opened):
-    page = opened(folder / "review.html")
-    page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('forbidden'); } });")
-    page.reload()
-    page.goto((folder / "review.html").as_uri() + "#case=p01-a")
-    shown(page, "p01-a")
+    page = at(script="Object.defineProperty(window, 'localStorage', { get() { throw new Error('forbidden'); } });")
     page.keyboard.press("a")
     assert progress(page) == "1 of 2 rated"
     assert "export before you close" in page.locator("#store-note").inner_text()

@@ -13,9 +13,7 @@ def review(opened, tmp_path):
     page_file = write_review_page(tmp_path)
 
     def at(place="", **options):
-        page = opened(page_file, **options)
-        page.goto("about:blank")
-        page.goto(page_file.as_uri() + place)
+        page = opened(page_file, place, **options)
         page.wait_for_selector(READY)
         return page
 

@@ -47,8 +47,7 @@ def at(opened, folder):
     """Return a function that opens the review page at an address and waits until the case is shown."""
 
     def go(place="#case=p01-a", wait="body[data-shown]", **options):
-        page = opened(folder / "review.html", **options)
-        page.goto((folder / "review.html").as_uri() + place)
+        page = opened(folder / "review.html", place, **options)
         page.wait_for_selector(wait)
         return page
 
@@ -283,8 +282,7 @@ def test_averaged_images_say_so_and_no_slice_of_the_labels_is_skipped(opened, tm
         "schema": 1, "cohort": "test", "case": "p01-a", "images": {"t1c": grey}, "mm": [1.0] * 3,
         "native_mm": [0.5] * 3, "averaged": True,
     })  # fmt: skip
-    page = opened(page_file)
-    page.goto(page_file.as_uri() + "#case=p01-a")
+    page = opened(page_file, "#case=p01-a")
     shown(page, "p01-a/new/t1c")
     assert page.locator("#resolution").inner_text() == "averaged from 0.5 to 1.0 mm"
     start, stop = box[2].start, box[2].stop
@@ -429,10 +427,7 @@ def test_fingers_change_slice_zoom_and_case(at):
 
 
 def test_without_webgl_picture_and_rating_work(at, opened, folder):
-    page = opened(folder / "review.html")
-    page.add_init_script("HTMLCanvasElement.prototype.getContext = function () { return null; };")
-    page.reload()
-    page.goto((folder / "review.html").as_uri() + "#case=p01-a")
+    page = at(script="HTMLCanvasElement.prototype.getContext = function () { return null; };")
     shown(page, "p01-a/new/picture")
     image = page.locator("#picture")
     page.wait_for_function("image => image.complete && image.naturalWidth > 500", arg=image.element_handle())
@@ -477,8 +472,7 @@ def test_hostile_ids_stay_text(opened, tmp_path):
     cohorts = [{"name": "test", "use": "test", "phantom": False, "models": ["new"], "baseline": None}]
     page_file = write_review_page(tmp_path, cases=cases, cohorts=cohorts)
     write_case(tmp_path, evil, shape=(28, 34, 26))
-    page = opened(page_file)
-    page.goto(page_file.as_uri() + "#review=worst")
+    page = opened(page_file, "#review=worst")
     page.wait_for_selector("body[data-shown]")
     assert page.locator("#name").inner_text() == evil
     assert page.evaluate("window.hit") is None
