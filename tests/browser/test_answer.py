@@ -19,10 +19,6 @@ def compared(report, tmp_path_factory):
     """The report of two models: the second finds more of every lesion, and draws less that is not there."""
     import results_tree as tree
 
-    from posttx.analysis.comparison import compare_models
-    from posttx.analysis.ranks import rank_models
-    from posttx.files import write_parquet
-    from posttx.reporting.figures import COMPARISON
     from posttx.reporting.report import write_report
 
     results = tmp_path_factory.mktemp("compared") / "results"
@@ -36,12 +32,7 @@ def compared(report, tmp_path_factory):
     for name, table in metrics.items():
         tree.write_scores(results, table, "additional", name)
     tree.write_data(results, {"additional": 60})
-    write_parquet(
-        compare_models({"additional": metrics}, tree.SCHEME.scoring())["additional"],
-        results / "comparisons/additional.parquet",
-    )
-    write_parquet(rank_models(metrics, tree.SCHEME.scoring(), resamples=50), results / "ranks/additional.parquet")
-    tree.draw_kind(results, COMPARISON, cohort="additional")
+    tree.write_comparison(results, metrics, "additional")
     write_report(results, tree.ASSETS, results / "report/index.html", settings)
     return results / "report/index.html"
 
@@ -175,8 +166,11 @@ def test_1621_cases_of_two_models_make_a_small_page(opened, report, tmp_path):
         cohorts={"additional": {"phantom": {"cases": 1621, "seed": 2, "spacing": 3.0}, "use": "test"}},
         models={name: {"predictions": {"additional": "x"}} for name in ("old", "new")},
     )
-    for i, model in enumerate(("old", "new")):
-        tree.write_scores(results, tree.case_metrics(1621, model=model, seed=i), "additional", model, extreme_cases=20)
+    old = tree.case_metrics(1621, model="old")
+    metrics = {"old": old, "new": tree.improved(old, "new")}
+    for model, table in metrics.items():
+        tree.write_scores(results, table, "additional", model, extreme_cases=20)
+    tree.write_comparison(results, metrics, "additional")
     settings = tree.settings_of(config, {"additional": True}, trained=False)
     write_report(results, tree.ASSETS, results / "report/index.html", settings)
     assert (results / "report/index.html").stat().st_size <= 3e6

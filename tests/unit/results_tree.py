@@ -13,6 +13,8 @@ import pandas as pd
 import yaml
 
 from posttx import configuration
+from posttx.analysis.comparison import compare_models
+from posttx.analysis.ranks import rank_models
 from posttx.analysis.subgroups import subgroups
 from posttx.analysis.tables import make_tables
 from posttx.cases import MODALITIES
@@ -224,6 +226,14 @@ def write_tables(results: Path, metrics: pd.DataFrame, cohort: str, model: str, 
     scores = scores_from(metrics, SCHEME.scoring())
     write_parquet(subgroups(scores, [], convention_of("published")), folder / "subgroups.parquet")
     write_parquet(lesion_table(metrics), results / f"lesions/{cohort}/{model}.parquet")
+
+
+def write_comparison(results: Path, metrics: dict[str, pd.DataFrame], cohort: str) -> None:
+    """Write the comparison and the ranks of the models of a cohort, and the figures of both."""
+    regions = SCHEME.scoring()
+    write_parquet(compare_models({cohort: metrics}, regions)[cohort], results / f"comparisons/{cohort}.parquet")
+    write_parquet(rank_models(metrics, regions, resamples=50), results / f"ranks/{cohort}.parquet")
+    draw_kind(results, figures.COMPARISON, cohort=cohort)
 
 
 def draw_kind(results: Path, kind: str, folds: Sequence[Path] = (), **names: str) -> None:
