@@ -24,7 +24,7 @@ CONFIG: dict[str, Any] = {
     "dataset": {},
     "labels": "own",
     "cohorts": {
-        "training": {"path": "data/training", "use": "train"},
+        "training": {"path": "data/training", "use": "train", "facts": "sites.tsv"},
         "held": {"path": "data/held", "use": "test"},
         "roster": {"sheet": "roster.tsv", "use": "test"},
         "simulated": {"phantom": {"cases": 1, "seed": 2, "spacing": 6.0}, "use": "test"},
@@ -205,6 +205,16 @@ MORE = {
         "gather_audit check_audit write_report",
         "train_fold standardize_shard predict_shard",
     ),
+    "a table of facts is another cohort's": change(
+        "cohorts",
+        CONFIG["cohorts"]
+        | {
+            "training": {"path": "data/training", "use": "train"},
+            "held": {"path": "data/held", "use": "test", "facts": "sites.tsv"},
+        },
+        "gather_audit check_audit make_subgroups write_report",
+        f"audit_shard standardize_shard make_tables score_shard {GPU}",
+    ),
 }
 
 
@@ -257,7 +267,8 @@ def finish_in_name(root: Path) -> None:
     (root / "fewer.tsv").write_text("case\tseg\n" + lines[0])
     header = "cohort\tcase\trating\tcomment\n"
     (root / "ratings.tsv").write_text(header)
-    (root / "facts.tsv").write_text(f"case\tsite\n{HELD[0]}\tnorth\n")
+    for name in ("facts.tsv", "sites.tsv"):
+        (root / name).write_text(f"case\tsite\n{HELD[0]}\tnorth\n")
     (root / "excluding.tsv").write_text(f"{header}held\t{HELD[0]}\texclude\tmotion\n")
     for name in ("summary.json", "again.json"):
         (root / name).write_text("{}")

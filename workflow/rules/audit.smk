@@ -63,6 +63,8 @@ rule gather_audit:
         runtime="30m",
     params:
         uses={cohort: config["cohorts"][cohort]["use"] for cohort in IMAGE_COHORTS},
+        # Which table is whose, which the input does not say; a digest, for the archive tells parameters too.
+        facts=digest_of({cohort: fact_sources(config["cohorts"][cohort]) for cohort in IMAGE_COHORTS}),
         notes=NOTES,
         names={label.value: label.name for label in SCHEME.labels},
         version=versions.AUDIT,
