@@ -38,6 +38,7 @@ CONFIG: dict[str, Any] = {
         "nnunet": {"train": {"device": "cpu", "epochs": 1, "folds": 2}},
         "theirs": {"predictions": {"held": "data/theirs", "roster": "data/roster"}},
         "tallied": {"counts": {"tally": "summary.json"}},
+        "recounted": {"counts": {"tally": "again.json"}},
     },
     "evaluation": {},
     "statistics": {"previous": "earlier"},
@@ -198,6 +199,12 @@ MORE = {
     ),
     "a model is trained beside a gate that opens": change(
         "models.second", {"train": {"device": "cpu", "folds": 2, "planner": "resenc_m"}}, "train_fold"
+    ),
+    "two models change places": change(
+        "models",
+        {key: CONFIG["models"][key] for key in ("nnunet", "theirs", "recounted", "tallied")},
+        "compare_models write_report",
+        f"score_shard gather_metrics {GPU}",
     ),
     "a cohort is removed": change(
         "cohorts",

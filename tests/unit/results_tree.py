@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -228,10 +228,13 @@ def write_tables(results: Path, metrics: pd.DataFrame, cohort: str, model: str, 
     write_parquet(lesion_table(metrics), results / f"lesions/{cohort}/{model}.parquet")
 
 
-def write_comparison(results: Path, metrics: dict[str, pd.DataFrame], cohort: str) -> None:
+def write_comparison(
+    results: Path, metrics: dict[str, pd.DataFrame], cohort: str, seeds: Mapping[str, Sequence[str]] | None = None
+) -> None:
     """Write the comparison and the ranks of the models of a cohort, and the figures of both."""
     regions = SCHEME.scoring()
-    write_parquet(compare_models({cohort: metrics}, regions)[cohort], results / f"comparisons/{cohort}.parquet")
+    pairs = compare_models({cohort: metrics}, regions, seeds=seeds)[cohort]
+    write_parquet(pairs, results / f"comparisons/{cohort}.parquet")
     write_parquet(rank_models(metrics, regions, resamples=50), results / f"ranks/{cohort}.parquet")
     draw_kind(results, figures.COMPARISON, cohort=cohort)
 

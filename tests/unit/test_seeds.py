@@ -162,6 +162,8 @@ def test_the_report_shows_the_spread_with_the_interval_of_one_seed(tmp_path):
     for name in names[1:]:
         for kind in ("training", "additional"):
             shutil.copytree(tmp_path / f"figures/{kind}/nnunet", tmp_path / f"figures/{kind}" / name)
+    same = {name: tree.case_metrics(12, model=name) for name in names}
+    tree.write_comparison(tmp_path, same, "additional", settings["seeds"])
     write_report(tmp_path, tree.ASSETS, tmp_path / "report/index.html", settings)
     page = Page((tmp_path / "report/index.html").read_text())
     table = read_parquet(output["parquet"]).query("convention == 'published' and measure == 'dice'")
@@ -171,3 +173,6 @@ def test_the_report_shows_the_spread_with_the_interval_of_one_seed(tmp_path):
         assert part in page.text
     assert "../tables/additional/nnunet/seeds.csv" in page.links
     assert "Mean Dice over 3 seeds" in page.text
+    assert "differ by their seed alone" in page.text
+    assert page.text.count("No baseline was given") == len(names)
+    assert "is the baseline of" not in page.text

@@ -128,6 +128,8 @@ rule compare_models:
         margins=lookup("statistics/margins", within=config),
         seed=lookup("statistics/seed", within=config),
         seeds=REPEATED,
+        # Of a pair the earlier is the baseline, and the input does not say which is.
+        models={cohort: models_of(cohort) for cohort in COMPARED_COHORTS},
         code=code_of("compare_models.py"),
     message:
         "Comparing the models."

@@ -1,4 +1,4 @@
-"""Figures of the data, the training, models on cohorts and their comparison, and pictures of single cases."""
+"""Figures of the data, the training, models on cohorts and their comparison: those of the catalogue."""
 
 
 rule draw_cohorts:

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 from posttx.cases import Case
 from posttx.errors import PostTxError
 from posttx.files import is_file
+from posttx.labels import is_whole
 from posttx.measures import is_measure, measure_of
 from posttx.networks.trainings import is_resumable, model_folder, seed_problems, trained_models
 
@@ -86,13 +87,10 @@ def _merged(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _is_whole(_: Any, value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 # JSON Schema takes 1.0 for an integer; as a seed or a number of cases it fails where it is used.
 _Strict = validators.extend(
-    Draft202012Validator, type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_whole)
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: is_whole(value)),
 )
 
 

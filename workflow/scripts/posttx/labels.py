@@ -98,7 +98,7 @@ def scheme_from(content: dict[str, Any], path: str | Path = "") -> LabelScheme:
     """Build a scheme from the parsed file; integers are 1..255, with gaps or without, names unique."""
     entries, composed = content["labels"], content.get("regions") or {}
     values = sorted(entries)
-    if not values or not _whole_numbers(values) or not 1 <= values[0] <= values[-1] <= MOST:
+    if not values or not all(map(is_whole, values)) or not 1 <= values[0] <= values[-1] <= MOST:
         raise _refused(f"labels must be integers from 1 to {MOST}, not {repr(values)}", path)
     names = [entry["name"] for _, entry in sorted(entries.items())] + list(composed)
     if len(set(names)) != len(names):
@@ -107,7 +107,7 @@ def scheme_from(content: dict[str, Any], path: str | Path = "") -> LabelScheme:
         _check_looks(name, entry, path)
     for name, entry in composed.items():
         parts = entry["labels"]
-        if not isinstance(parts, list) or not parts or not _whole_numbers(parts) or not set(parts) <= set(values):
+        if not isinstance(parts, list) or not parts or not all(map(is_whole, parts)) or not set(parts) <= set(values):
             raise _refused(f"region {name} names integers that no label has: {repr(parts)}", path)
     return LabelScheme(
         _line(content["name"]),
@@ -130,8 +130,9 @@ def _line(text: Any) -> str:
     return text
 
 
-def _whole_numbers(values: list[Any]) -> bool:
-    return all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+def is_whole(value: Any) -> bool:
+    """Say whether what YAML or JSON gives is a whole number: true and 1.0 are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check_looks(name: Any, entry: dict[str, Any], path: str | Path) -> None:

@@ -57,23 +57,27 @@ class Primary:
 
 def baseline_of(comparison: pd.DataFrame | None, model: str) -> str | None:
     """Return what a model is set against: itself in an earlier run, else the first named before it; no other seed."""
-    if comparison is None:
-        return None
-    comparison = _by_method(comparison)
-    found = list(dict.fromkeys(comparison.loc[comparison["model"] == model, "baseline"]))
+    found = [baseline for baseline, other in _pairs(comparison) if other == model]
     return next((name for name in found if name == f"{model} (previous)"), found[0] if found else None)
+
+
+def set_against(comparison: pd.DataFrame | None, baseline: str) -> list[str]:
+    """Return the models that are compared with this one as their baseline; no other seed of it."""
+    return [model for first, model in _pairs(comparison) if first == baseline]
 
 
 def in_order(models: Sequence[str], comparison: pd.DataFrame | None) -> list[str]:
     """Return the models of a cohort, the one asked about first: that of the first pair; then as configured."""
-    compared = [] if comparison is None else dict.fromkeys(_by_method(comparison)["model"])
-    pairs = [model for model in compared if model in models]
-    return sorted(models, key=lambda model: (model not in pairs[:1], models.index(model)))
+    asked = [model for _, model in _pairs(comparison) if model in models][:1]
+    return sorted(models, key=lambda model: (model not in asked, models.index(model)))
 
 
-def _by_method(comparison: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of models that differ by more than the seed of their training."""
-    return comparison[comparison["verdict"] != Outcome.SEED_ALONE]
+def _pairs(comparison: pd.DataFrame | None) -> list[tuple[str, str]]:
+    """Return (baseline, model) of all pairs in their order, without those that differ by their seed alone."""
+    if comparison is None:
+        return []
+    kept = comparison.loc[comparison["verdict"] != Outcome.SEED_ALONE, ["baseline", "model"]]
+    return list(dict.fromkeys(zip(kept["baseline"], kept["model"], strict=True)))
 
 
 def class_results(per_region: pd.DataFrame, pair: pd.DataFrame | None) -> list[ClassResult]:
@@ -109,8 +113,12 @@ def _compared(row: Row) -> ClassResult:
         Number.of(row, "model_value"),
         Outcome(row["verdict"]) if alone is Outcome.UNBANDED else alone,
         Number.of(row, "baseline_value"),
-        Number(float(row["difference"]), float(row["ci_low"]), float(row["ci_high"])),
+        _difference(row),
     )
+
+
+def _difference(row: Row) -> Number:
+    return Number(float(row["difference"]), float(row["ci_low"]), float(row["ci_high"]))
 
 
 def headline(results: Sequence[ClassResult], baseline: str | None) -> Judgement:
@@ -141,10 +149,11 @@ def primary(pair: pd.DataFrame) -> Primary | None:
         return None
     row = rows[0]
     shared = (int(row["n_baseline"]) + int(row["n_model"]) - int(row["n_unpaired"])) // 2
-    difference = Number(float(row["difference"]), float(row["ci_low"]), float(row["ci_high"]))
     few = count(row["n"]) < FEW
     outcome = Outcome.TOO_FEW_PATIENTS if few else Outcome(row["verdict"])
-    return Primary(row, Number.of(row, "model_value"), difference, outcome, shared, shared + int(row["n_unpaired"]))
+    return Primary(
+        row, Number.of(row, "model_value"), _difference(row), outcome, shared, shared + int(row["n_unpaired"])
+    )
 
 
 def size_dependent(volume_bias: pd.DataFrame, judged: Mapping[str, Outcome]) -> list[Row]:

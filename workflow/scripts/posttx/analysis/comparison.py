@@ -121,10 +121,8 @@ def compare_models(
     for endpoint, factor in ((PRIMARY, 1), (SECONDARY, SECOND_CHANCE)):
         family = (table["endpoint"] == endpoint).to_numpy(bool)
         table.loc[family, "p_holm"] = adjusted(table.loc[family, "p_value"].to_numpy(np.float64), factor)
-    judged = (verdict_of(row) for row in records(table))
-    table["verdict"] = [
-        str(Outcome.SEED_ALONE if same else outcome) for same, outcome in zip(alone, judged, strict=True)
-    ]
+    table["verdict"] = [str(verdict_of(row)) for row in records(table)]
+    table.loc[alone, "verdict"] = str(Outcome.SEED_ALONE)
     kinds = dict.fromkeys(COLUMNS, "float64") | dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_TEXTS, "str")
     return {
         cohort: table.loc[table["cohort"] == cohort, list(COLUMNS)].astype(kinds).reset_index(drop=True)

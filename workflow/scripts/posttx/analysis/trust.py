@@ -1,4 +1,4 @@
-"""Can the scores be trusted: one typed answer per check, never silent. No words in here."""
+"""Can the scores be trusted: one typed answer per check, never silent. No sentences in here."""
 
 from __future__ import annotations
 

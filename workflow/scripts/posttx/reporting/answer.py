@@ -15,6 +15,7 @@ from posttx.analysis.answers import (
     class_results,
     headline,
     primary,
+    set_against,
     size_dependent,
 )
 from posttx.analysis.failures import Failed
@@ -74,10 +75,8 @@ LINKS: Mapping[str, Mapping[str, str]] = {
 
 def _lines(one: Asked, found: Primary | None, baseline: str | None, comparison: pd.DataFrame | None) -> list[str]:
     if baseline is None:
-        pairs = None if comparison is None else comparison[comparison["baseline"] == one.model]
-        if pairs is None or pairs.empty:
-            return [words.NO_BASELINE]
-        return [words.is_baseline(list(dict.fromkeys(pairs["model"])))]
+        others = set_against(comparison, one.model)
+        return [words.is_baseline(others) if others else words.NO_BASELINE]
     if found is None:
         return [words.NOTHING_SHARED]
     return [words.primary_line(found), f"{words.cases_line(found)} {words.change_line(found.row)}".strip()]

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from posttx.cases import MODALITIES
 from posttx.reporting.palettes import MODALITY_NAMES, cycle
-from posttx.reporting.style import INK, PALE, SMALL, WIDTH, figure, logarithmic, note, points, say
+from posttx.reporting.style import INK, ON_PALE, PALE, SMALL, WIDTH, figure, logarithmic, note, points, say
 
 # of straight lines: circles make a file of 100 kB
 HATCHES = ("", "//", "\\\\", "xx", "--", "||", "++")
@@ -71,7 +71,7 @@ def draw_class_shares(labels: pd.DataFrame, colors: Mapping[str, str], path: str
             axes.bar_label(
                 bars, [f"{value:.1f}" if value >= 4 else "" for value in share], label_type="center", fontsize=9,
                 bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "boxstyle": "round,pad=0.15"},
-                color="#1f2329",
+                color=ON_PALE,
             )  # fmt: skip
         cases = labels.groupby("cohort")["case"].nunique()
         axes.set_yticks(range(len(cohorts)), [f"{name}\n(n = {cases[name]})" for name in cohorts], parse_math=False)

@@ -12,15 +12,26 @@ from scipy import stats
 
 from posttx.analysis.agreement import log_limits
 from posttx.conventions import states_of
-from posttx.reporting.style import INK, STATES, WIDTH, counted, entitle, figure, logarithmic, note, panels, points, say
+from posttx.reporting.style import (
+    INK,
+    ON_PALE,
+    STATES,
+    WIDTH,
+    counted,
+    entitle,
+    figure,
+    logarithmic,
+    note,
+    panels,
+    points,
+    say,
+)
 
 NO_REFERENCE = "No case has a reference for it."
 BOOTSTRAPS = 400
 # No correlation and no trend of fewer cases, no box and no band of fewer.
 SMALLEST_TREND = 10
 SMALLEST_BOX = 5
-# Of letters on a pale cell, in light and dark: no page replaces it, as it does INK.
-ON_PALE = "#1f2329"
 
 
 def with_states(metrics: pd.DataFrame) -> pd.DataFrame:

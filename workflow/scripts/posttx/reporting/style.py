@@ -24,6 +24,8 @@ from posttx.files import digest_of, write_text
 
 # The report replaces this one colour by the page's own text colour, so that a figure follows light and dark.
 INK = "#1f2328"
+# Of letters on a pale ground, in light and dark: no page replaces it.
+ON_PALE = "#1f2329"
 GRID = "#8c959f55"
 PALE = "#8c959f"
 # inches; the page shows a figure at its own size at most, so that letters have one size in all of them
