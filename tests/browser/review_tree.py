@@ -97,7 +97,9 @@ def turned(mm: float, degrees: float) -> np.ndarray:
     return affine
 
 
-def write_case(folder: Path, case: str, models=("new",), shape=SHAPE, mm=2.0, degrees=0.0, seed=0, cohort="test"):
+def write_case(
+    folder: Path, case: str, models=("new",), shape=SHAPE, mm=2.0, degrees=0.0, seed=0, cohort="test", further=0
+):
     """Write the scripts of a case: four images, an ET lesion that is missed, an RC lesion that is found but smaller.
 
     The third one is an RC lesion of a single voxel, invented near the top. Returns the box of the first.
@@ -139,7 +141,7 @@ def write_case(folder: Path, case: str, models=("new",), shape=SHAPE, mm=2.0, de
                 {"kind": "invented", "region": "RC", "label": RC, "ml_ref": None, "ml_pred": 0.008, "dice": None,
                  "mm": invented, "radius_mm": 1.0},
             ],
-            "open": middle, "picture": PICTURE,
+            "further": further, "open": middle, "picture": PICTURE,
         })  # fmt: skip
     return box
 

@@ -480,6 +480,18 @@ def test_hostile_ids_stay_text(opened, tmp_path):
     assert page.locator("#progress").inner_text() == "1 of 1 rated"
 
 
+def test_findings_that_the_list_has_no_room_for_are_counted(opened, tmp_path):
+    cohorts = [{"name": "test", "use": "test", "phantom": False, "models": ["new"], "baseline": None}]
+    page_file = write_review_page(tmp_path, cases={"test/new": rows(("p01-a", 3, 1, 0.0))}, cohorts=cohorts)
+    write_case(tmp_path, "p01-a", shape=(28, 34, 26), further=12)
+    page = opened(page_file)
+    page.goto(page_file.as_uri() + "#case=p01-a")
+    shown(page, "p01-a")
+    items = page.locator("#findings li")
+    assert items.last.inner_text() == "12 more, ranked below these, are not listed."
+    assert items.count() == page.locator("#findings button").count() + 1
+
+
 def test_files_that_are_missing_or_of_another_case_are_said_and_nothing_old_stands_there(browser, folder, tmp_path):
     page_file = write_review_page(tmp_path)
     write_case(tmp_path, "p01-a", ("new",), shape=(28, 34, 26))

@@ -93,6 +93,7 @@
       return item;
     }));
     if (!current.labels.findings.length) { byId("findings").replaceChildren(make("li", { "class": "soft" }, "Nothing was missed, invented or below the limit.")); }
+    if (current.labels.further) { byId("findings").append(make("li", { "class": "soft" }, `${current.labels.further} more, ranked below these, are not listed.`)); }
   }
   function markFinding(i) {
     view.finding = i;
