@@ -52,7 +52,7 @@ from posttx.networks.predictor import load_ensemble
 from posttx.networks.splits import check_splits
 from posttx.nifti import write_volume
 from posttx.path_names import check_path_names
-from posttx.reporting.case_volumes import read_case
+from posttx.reporting.case_volumes import read_scan
 from posttx.reporting.figures_training import read_progress
 from posttx.reporting.report import write_report
 from posttx.schemas import GEOMETRY, write_table
@@ -665,7 +665,8 @@ def undrawn(path: Path, file: str, content: bytes) -> PostTxError:
     assert told[first, "old"] == codes[first]
     assert (told[others] == "").all()
     row = held.rows[0]
-    error = refusal(read_case, first, {"t1c": row["t1c"]}, row["seg"], held.path(f"{first}-old"), held.readings[first])
+    scan = read_scan(first, {"t1c": row["t1c"]}, row["seg"], held.readings[first])
+    error = refusal(scan.with_prediction, held.path(f"{first}-old"))
     assert codes == {first: error.code}
     return error
 

@@ -15,8 +15,7 @@ from posttx.reporting.case_volumes import (
     assembled,
     averaged,
     cropped,
-    read_case,
-    slice_with_most,
+    read_scan,
     tile,
     upright,
     view_mm,
@@ -63,13 +62,8 @@ def reading_by(path, decision="agree"):
     return Reading(decision, grid_of(read_volume(path)), "t1n")
 
 
-def test_the_slice_with_most_lesion_is_chosen():
-    mask = np.zeros((4, 5, 6), bool)
-    mask[1, :2, 2] = True
-    mask[1:3, :3, 4] = True
-    assert slice_with_most(mask, 2) == 4
-    assert slice_with_most(mask, 0) == 1
-    assert slice_with_most(np.zeros((4, 5, 6), bool), 1) == 2
+def middle(case):
+    return tuple((side.start + side.stop - 1) // 2 for side in case.labels.box)
 
 
 def test_the_view_is_radiological_and_upright():
@@ -87,9 +81,8 @@ def test_a_case_is_turned_to_ras_and_aligned_by_affine(tmp_path):
     flipped = np.diag([3.0, 3.0, 3.0, 1.0])
     flipped[0, 3] = -3.0 * (SHAPE[0] - 1)
     write_volume(prediction, labels, flipped)
-    case = read_case(
-        "a", {name: paths[name] for name in ("t1n", "t1c")}, paths["seg"], prediction, reading_by(paths["t1n"])
-    )
+    images = {name: paths[name] for name in ("t1n", "t1c")}
+    case = read_scan("a", images, paths["seg"], reading_by(paths["t1n"])).with_prediction(prediction)
     assert np.array_equal(case.labels.maps["ref"], case.labels.maps["pred"])
     # L-A-S indices 2 to 4 are that far from the left in R-A-S
     assert case.labels.box == (slice(SHAPE[0] - 5, SHAPE[0] - 2), slice(3, 9), slice(4, 8))
@@ -101,20 +94,21 @@ def test_voxels_may_be_trusted_over_affines(tmp_path):
     paths = write_case(tmp_path, "a", reference_affine=np.diag([-3.0, -3.0, 3.0, 1.0]))
     images = {"t1n": paths["t1n"]}
     with pytest.raises(PostTxError, match="contradict each other"):
-        read_case("a", images, paths["seg"], None, reading_by(paths["t1n"], "fail"))
-    shown = read_case("a", images, paths["seg"], None, reading_by(paths["t1n"], "trust_voxels"))
+        read_scan("a", images, paths["seg"], reading_by(paths["t1n"], "fail"))
+    shown = read_scan("a", images, paths["seg"], reading_by(paths["t1n"], "trust_voxels")).with_prediction(None)
     assert shown.labels.maps["ref"].sum() == 3 * 6 * 4
 
 
 def test_another_grid_is_refused_by_name(tmp_path):
     paths = write_case(tmp_path, "a")
     write_volume(tmp_path / "p.nii.gz", np.zeros((4, 4, 4), np.uint8), LAS)
+    scan = read_scan("a", {"t1n": paths["t1n"]}, None, reading_by(paths["t1n"]))
     with pytest.raises(PostTxError, match=r"p\.nii\.gz"):
-        read_case("a", {"t1n": paths["t1n"]}, None, tmp_path / "p.nii.gz", reading_by(paths["t1n"]))
+        scan.with_prediction(tmp_path / "p.nii.gz")
 
 
 def drawn(case, colors):
-    return draw_case(case, case.labels.slices, 0.0, colors, tree.NAMES)
+    return draw_case(case, middle(case), 0.0, colors, tree.NAMES)
 
 
 def redness(case):
@@ -167,13 +161,12 @@ def test_a_tile_shows_the_voxels_of_its_slice():
     labels[4:9, 5:12, 7:10] = draw.integers(1, 4, (5, 7, 3))
     labels[6, 8, 13] = 4
     case = assembled("a", [("t1c", image)], {"ref": cropped(labels)}, SHAPE, np.diag([1.0, 2.0, 3.0, 1.0]))
-    for axis in range(3):
-        index = slice_with_most(labels > 0, axis)
-        assert case.labels.slices[axis] == index
-        cut = tile(case, "t1c", axis, case.labels.slices)
+    place = (6, 8, 8)
+    for axis, index in enumerate(place):
+        cut = tile(case, "t1c", axis, place)
         np.testing.assert_array_equal(cut.image, upright(image.take(index, axis), axis))
         np.testing.assert_array_equal(cut.maps["ref"], upright(labels.take(index, axis), axis))
-    assert tile(case, "t1c", 0, case.labels.slices).aspect == pytest.approx(3 / 2)
+    assert tile(case, "t1c", 0, place).aspect == pytest.approx(3 / 2)
 
 
 def test_the_view_near_the_lesion_holds_all_of_it_and_stays_in_the_scan():
@@ -181,7 +174,7 @@ def test_the_view_near_the_lesion_holds_all_of_it_and_stays_in_the_scan():
     labels[2:30, 60:90, 10:20] = 2
     affine = np.eye(4)
     case = assembled("a", [("t1c", np.ones(labels.shape))], {"ref": cropped(labels)}, labels.shape, affine)
-    near = tile(case, "t1c", 2, case.labels.slices, view_mm(20.0))
+    near = tile(case, "t1c", 2, middle(case), view_mm(20.0))
     assert near.image.shape == near.maps["ref"].shape == (70, 70)
     assert (near.maps["ref"] == 2).sum() == 28 * 30
     assert near.image.all()
@@ -196,4 +189,4 @@ def test_the_head_is_what_any_image_or_label_holds():
     case = assembled("a", images, {"pred": cropped(labels)}, first.shape, np.diag([2.0, 2.0, 2.0, 1.0]))
     assert case.head == (slice(18, 48), slice(18, 32), slice(8, 32))
     nothing = assembled("a", [("t1n", np.zeros(first.shape))], {}, first.shape, np.eye(4))
-    assert tile(nothing, "t1n", 2, nothing.labels.slices).image.size
+    assert tile(nothing, "t1n", 2, middle(nothing)).image.size

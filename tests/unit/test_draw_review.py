@@ -21,6 +21,7 @@ from posttx.geometry.boxes import hull_of
 from posttx.geometry.grids import grid_of
 from posttx.geometry.reading import Reading
 from posttx.nifti import read_volume, write_volume
+from posttx.reporting import case_sheets
 from posttx.reporting.case_scripts import ADDED, LEVELS, error_map, images_script, labels_script, quantised
 from posttx.reporting.case_volumes import assembled, cropped
 from posttx.reporting.report_cases import NOT_DRAWN
@@ -188,17 +189,16 @@ def test_one_bad_image_costs_one_case_and_one_bad_prediction_one_model(held, cap
 
 
 def test_an_error_that_nobody_foresaw_costs_one_case(held, monkeypatch):
-    import draw_review as script
-
     def broken(case, *rest):
         if case == "P1-1":
             raise ZeroDivisionError
         return read_scan(case, *rest)
 
-    read_scan = script.read_scan
-    monkeypatch.setattr(script, "read_scan", broken)
+    read_scan = case_sheets.read_scan
+    monkeypatch.setattr(case_sheets, "read_scan", broken)
     assert held.review() == {model: {"P1-1": "FIL099"} for model in MODELS}
     assert stems(held.folders.images) == ["P1-2", "P2-1"]
+    assert held.thumbs()["code"].tolist() == ["FIL099", "FIL099", "", "", "", ""]
 
 
 def test_without_images_a_reading_or_a_prediction_nothing_is_drawn(held):

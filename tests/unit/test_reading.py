@@ -23,7 +23,7 @@ from posttx.geometry.resampling import labels_on_grid
 from posttx.geometry.transforms import restore_labels
 from posttx.nifti import read_volume, write_volume
 from posttx.reporting.case_scripts import labels_script
-from posttx.reporting.case_volumes import CaseVolumes, read_case
+from posttx.reporting.case_volumes import CaseVolumes, read_scan
 from posttx.schemas import GEOMETRY, read_table, write_table
 from posttx.scoring.evaluation import CaseItem, Scoring, Target, score_case
 from posttx.standardization import Job, Settings, standardize_case
@@ -74,7 +74,7 @@ class Case:
 
     def draw(self) -> CaseVolumes:
         images = {name: self.paths[name] for name in IMAGES}
-        return read_case("case", images, self.files["seg"], None, self.reading)
+        return read_scan("case", images, self.files["seg"], self.reading).with_prediction(None)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,8 @@ def test_every_stage_lays_the_same_voxels_under_the_reference(case):
     for number, name in enumerate(IMAGES):
         image = read_volume(case.folder / f"standard/images/case_{number:04d}.nii.gz")
         assert displacement(image.affine, volumes.affine, image.data.shape) < 1e-3
-        for axis, level in enumerate(volumes.labels.slices):
+        for axis, side in enumerate(volumes.labels.box):
+            level = (side.start + side.stop - 1) // 2
             plane, shown = image.data.take(level, axis), volumes.images[name].plane(axis, level)
             clipped = np.clip(shown, row[f"clip_{name}_low"], row[f"clip_{name}_high"])
             same = np.isclose(plane, np.where(shown == 0, 0, clipped), rtol=1e-3, atol=1e-3)

@@ -18,7 +18,7 @@ from posttx.reporting.case_findings import opening
 from posttx.reporting.case_pictures import draw_case
 from posttx.reporting.case_scripts import images_script, labels_script
 from posttx.reporting.case_sheets import CaseSheet, Look, case_sheets, look_of, told
-from posttx.reporting.case_volumes import CaseVolumes, read_scan
+from posttx.reporting.case_volumes import CaseVolumes
 from posttx.reporting.report_cases import NOT_DRAWN
 from posttx.rows import read_rows
 from posttx.schemas import COHORT, GEOMETRY
@@ -61,10 +61,10 @@ def draw_review(
     """Write images, labels of each model and pictures of the ``chosen`` cases of a cohort.
 
     ``rows`` are those of ``schemas.COHORT``; ``scored`` the lists of scored cases; ``settings`` are ``colors`` and
-    ``names`` by label, ``scheme``, ``snfh_dilation`` and ``references``. Cases without images (references alone) or
-    without a prediction are left out. A case whose files cannot be laid together or read costs its own pictures alone,
-    a prediction that cannot those of its model: why is logged, and the finding codes are written to
-    ``folders.pictures/NOT_DRAWN``, by model and case.
+    ``names`` by label, ``scheme``, ``snfh_dilation``, ``references`` and ``models``. Cases without images
+    (references alone) or without a prediction are left out. A case whose files cannot be laid together or read costs
+    its own pictures alone, a prediction that cannot those of its model: why is logged, and the finding codes are
+    written to ``folders.pictures/NOT_DRAWN``, by model and case.
     """
     for folder in (folders.images, folders.labels, folders.pictures):
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,22 +89,13 @@ def draw_review(
 def _draw(item: _Item) -> dict[str, str]:
     """Draw a case for all models; return the finding code of each model whose picture could not be drawn."""
     sheet = item.sheet
-    try:
-        scan = read_scan(sheet.case, sheet.images, sheet.reference, sheet.reading, SCRATCH)
-    except PostTxError as error:
-        return dict.fromkeys(sheet.predictions, told(sheet.case, error))
-    drawn: dict[str, CaseVolumes] = {}
-    missed = {}
-    for model, prediction in sheet.predictions.items():
-        try:
-            drawn[model] = scan.with_prediction(prediction, SCRATCH)
-        except PostTxError as error:
-            missed[model] = told(sheet.case, error, model)
+    drawn, missed = sheet.volumes(sheet.images, SCRATCH)
     for model, volumes in drawn.items():
         _write_labels(item, model, volumes)
     if drawn:
         head = hull_of(volumes.head for volumes in drawn.values())
-        content = images_script(sheet.case, item.cohort, scan.images, head, scan.grid.affine)
+        scan = next(iter(drawn.values()))
+        content = images_script(sheet.case, item.cohort, scan.images, head, scan.affine)
         _write(item.folders.images / f"{sheet.case}.js", content.encode())
     return missed
 

@@ -15,7 +15,6 @@ from posttx.parallel import map_cases
 from posttx.reporting.case_findings import opening
 from posttx.reporting.case_pictures import draw_thumb
 from posttx.reporting.case_sheets import CaseSheet, Look, case_sheets, look_of, told
-from posttx.reporting.case_volumes import read_scan
 from posttx.rows import read_rows
 from posttx.schemas import COHORT, GEOMETRY
 
@@ -48,9 +47,9 @@ def draw_thumbs(
     """Write ``<model>/<case>.webp`` beside the folder of ``output``, the list of them, which is written last.
 
     ``rows`` are those of ``schemas.COHORT`` of some shards, ``scored`` their lists; ``settings`` as for
-    ``draw_review``, and ``models``. The picture is the axial slice through the worst finding. A case that cannot be
-    read or laid together costs its own pictures alone: the list has its finding code. Pictures that earlier runs left
-    of such cases, or of models that no longer have a prediction, are removed.
+    ``draw_review``. The picture is the axial slice through the worst finding. A case that cannot be read or laid
+    together costs its own pictures alone: the list has its finding code. Pictures that earlier runs left of such cases,
+    or of models that no longer have a prediction, are removed.
     """
     folder = Path(output).parents[1]
     sheets, unread = case_sheets(rows, cohort, scored, readings, settings["references"])
@@ -83,17 +82,8 @@ def _draw(item: _Item) -> dict[str, str]:
         logger.warning("case %s has no small picture: its files contradict each other", sheet.case)
         return dict.fromkeys(sheet.predictions, "GEO001")
     name = next(name for name in SHOWN if name in sheet.images)
-    try:
-        scan = read_scan(sheet.case, {name: sheet.images[name]}, sheet.reference, sheet.reading, SCRATCH)
-    except PostTxError as error:
-        return dict.fromkeys(sheet.predictions, told(sheet.case, error))
-    codes = {}
-    for model, prediction in sheet.predictions.items():
-        try:
-            volumes = scan.with_prediction(prediction, SCRATCH)
-        except PostTxError as error:
-            codes[model] = told(sheet.case, error, model)
-            continue
+    segmented, codes = sheet.volumes({name: sheet.images[name]}, SCRATCH)
+    for model, volumes in segmented.items():
         found, _ = sheet.findings(model, volumes, item.look, most=1)
         with renaming(item.folder / model / f"{sheet.case}.webp") as beside:
             beside.write_bytes(draw_thumb(volumes, opening(volumes, found)[0], item.look.colors))

@@ -13,9 +13,10 @@ from posttx.analysis.failures import LOW_DICE
 from posttx.case_ids import MODALITIES
 from posttx.errors import PostTxError
 from posttx.geometry.reading import Reading
+from posttx.nifti import Scratch
 from posttx.parallel import UNEXPECTED
 from posttx.reporting.case_findings import MOST, Finding, findings
-from posttx.reporting.case_volumes import CaseVolumes
+from posttx.reporting.case_volumes import CaseVolumes, read_scan
 from posttx.rows import read_rows
 from posttx.schemas import LESIONS
 from posttx.scoring.evaluation import Target
@@ -50,6 +51,25 @@ class CaseSheet:
     reading: Reading
     predictions: Mapping[str, str]
     lesions: Mapping[str, Path]
+
+    def volumes(self, images: Mapping[str, str], scratch: Scratch) -> tuple[dict[str, CaseVolumes], dict[str, str]]:
+        """Read these of its images and its reference once, then every prediction.
+
+        Returns the case as each model segmented it, and the finding code of each model whose prediction (or of all,
+        where the case itself) cannot be read or laid on the case's grid; why is logged.
+        """
+        try:
+            scan = read_scan(self.case, images, self.reference, self.reading, scratch)
+        except PostTxError as error:
+            return {}, dict.fromkeys(self.predictions, told(self.case, error))
+        segmented: dict[str, CaseVolumes] = {}
+        missed: dict[str, str] = {}
+        for model, prediction in self.predictions.items():
+            try:
+                segmented[model] = scan.with_prediction(prediction, scratch)
+            except PostTxError as error:
+                missed[model] = told(self.case, error, model)
+        return segmented, missed
 
     def findings(self, model: str, volumes: CaseVolumes, look: Look, most: int = MOST) -> tuple[list[Finding], int]:
         """Return what is to be looked at in a model's prediction, the worst first, and how many more there are."""

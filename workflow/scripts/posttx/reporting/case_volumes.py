@@ -41,12 +41,6 @@ class Labels:
         masks = [labels > 0 for labels in self.maps.values()]
         return np.logical_or.reduce(masks) if masks else np.zeros([side.stop - side.start for side in self.box], bool)
 
-    @cached_property
-    def slices(self) -> Place:
-        """Return the index of the slice with the largest lesion area across each axis."""
-        first, second, third = (self.box[axis].start + slice_with_most(self.lesion, axis) for axis in range(3))
-        return first, second, third
-
     def plane(self, kind: str, axis: int, index: int) -> np.ndarray:
         """Return a slice of a map, as wide as the scan."""
         return _wide_plane(self.maps[kind], self.box, self.shape, axis, index)
@@ -151,18 +145,6 @@ def read_scan(
     return Scan(case, kept, known, drawn, reading, shown)
 
 
-def read_case(
-    case: str,
-    images: Mapping[str, str | Path],
-    reference: str | Path | None,
-    prediction: str | Path | None,
-    reading: Reading,
-    scratch: Scratch | None = None,
-) -> CaseVolumes:
-    """Read a case with one prediction, or none; as ``read_scan``."""
-    return read_scan(case, images, reference, reading, scratch).with_prediction(prediction, scratch)
-
-
 def assembled(
     case: str,
     images: Iterable[tuple[str, np.ndarray]],
@@ -251,12 +233,6 @@ def _placed(part: np.ndarray, own: Box | None, box: Box) -> np.ndarray:
 def placed_in(image: CaseImage, box: Box) -> np.ndarray:
     """Return the voxels of an image in a box that holds all of it."""
     return _placed(image.voxels, None if image.empty else image.box, box)
-
-
-def slice_with_most(mask: np.ndarray, axis: int) -> int:
-    """Return the index along ``axis`` where ``mask`` has the largest area; the middle slice of an empty mask."""
-    area = mask.sum(axis=tuple(other for other in range(3) if other != axis))
-    return int(area.argmax()) if area.any() else mask.shape[axis] // 2
 
 
 def upright(plane: np.ndarray, axis: int) -> np.ndarray:
