@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from posttx.geometry.boxes import Box
 from posttx.geometry.grids import moved
 from posttx.reporting.case_findings import Finding, opening
 from posttx.reporting.case_volumes import CaseImage, CaseVolumes, averaged, block_sizes, placed_in
+from posttx.reporting.script_json import script_json
 
 SCHEMA = 1
 # In the map of errors, labels that were added where the reference has none are shifted by this much.
@@ -80,9 +80,8 @@ def labels_script(
 
 
 def script(function: str, content: Mapping[str, Any]) -> str:
-    """Return a call of a JavaScript function with JSON that can neither end a script nor hold what JSON lacks."""
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    return f"{function}({text.replace('<', chr(92) + 'u003c')});\n"
+    """Return a call of a JavaScript function with JSON."""
+    return f"{function}({script_json(content)});\n"
 
 
 def error_map(reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:

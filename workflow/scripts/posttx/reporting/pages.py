@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from markupsafe import Markup
 
 from posttx.files import digest_of
 from posttx.reporting.report_cells import slug
+from posttx.reporting.script_json import script_json
 
 
 def environment(assets: Path) -> jinja2.Environment:
@@ -27,13 +27,8 @@ def environment(assets: Path) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["slug"] = slug
-    made.filters["script_json"] = script_json
+    made.filters["script_json"] = lambda value: Markup(script_json(value))
     return made
-
-
-def script_json(value: object) -> Markup:
-    """Return a value as JSON within a script element: nothing in it can end the element."""
-    return Markup(json.dumps(value).replace("<", "\\u003c"))
 
 
 def digest(script: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from markupsafe import Markup
 
 from posttx.files import replacing, write_text
 from posttx.reporting.pages import digest, environment, joined
+from posttx.reporting.script_json import script_json
 
 SCRIPTS = (
     "csv.js", "kept.js", "review_data.js", "review_store.js", "review_exchange.js", "review_table.js",
@@ -66,7 +66,7 @@ def write_review(
         keys_line=[(keys[:1] if keys[0] == "Tab" else keys, told) for keys, _, told in KEYS if told],
         keys_table=[(keys, what) for keys, what, _ in KEYS],
         style=Markup(joined(assets, STYLES)),
-        facts=Markup(json.dumps(facts or {}, separators=(",", ":")).replace("<", "\\u003c")),
+        facts=Markup(script_json(facts or {})),
         script=Markup(script),
         script_hash=digest(script),
     )  # fmt: skip
