@@ -10,6 +10,7 @@ import scored
 
 from posttx.analysis.failures import case_arrays, failures
 from posttx.files import write_parquet, write_text
+from posttx.reporting.asked import cohorts_in_order
 from posttx.reporting.case_data import (
     STATES,
     case_rows,
@@ -115,6 +116,15 @@ def test_what_is_on_the_disk_can_be_opened_and_nothing_else(results):
     ]
     assert len(reachable(report / "data/cases.js")) == 4
     assert all((report / name).is_file() for name in reachable(report / "data/cases.js"))
+
+
+def test_cohorts_stand_in_the_order_of_the_report(results):
+    _, settings = results
+    cohorts = {name: {"use": use} for name, use in (("a", "predict"), ("b", "train"), ("c", "test"), ("d", "test"))}
+    settings |= {"models": {"a": ["m"], "b": ["m"], "c": ["m"], "d": []}}
+    settings["config"] = {**settings["config"], "cohorts": cohorts}
+    assert [cohort["name"] for cohort in head(settings, "run")["cohorts"]] == ["c", "b", "a"]
+    assert cohorts_in_order(settings) == ["c", "b", "a"]
 
 
 def test_a_hostile_id_ends_no_script(results):

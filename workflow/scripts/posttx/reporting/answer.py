@@ -21,7 +21,7 @@ from posttx.analysis.answers import (
 from posttx.analysis.failures import Failed
 from posttx.analysis.judgements import Number, of_size, records
 from posttx.analysis.trust import GOOD, Check, Verdict, checks, conclusion
-from posttx.reporting.asked import Asked, comparison_of
+from posttx.reporting.asked import Asked
 from posttx.reporting.grounds import grounds
 from posttx.reporting.report_cells import slug
 from posttx.reporting.worst_scan import worst_scan
@@ -33,12 +33,12 @@ AXIS = [(f"{at:g}", 100 * at) for at in (0, 0.25, 0.5, 0.75, 1)]
 
 def answer(one: Asked, findings: pd.DataFrame) -> dict[str, Any]:
     """Return the four boxes of one model on one cohort; ``findings``: of audit and scoring."""
-    comparison = comparison_of(one.results, one.cohort)
+    comparison = one.comparison
     baseline = baseline_of(comparison, one.model)
     pair = None
     if comparison is not None and baseline is not None:
         pair = comparison[(comparison["model"] == one.model) & (comparison["baseline"] == baseline)]
-    results = class_results(one.table("per_region"), pair)
+    results = class_results(one.tables["per_region"], pair)
     scored = any(result.n for result in results)
     found = checks(grounds(one, findings, results))
     held_out = one.settings["config"]["cohorts"][one.cohort]["use"] == "test"
@@ -61,7 +61,7 @@ def answer(one: Asked, findings: pd.DataFrame) -> dict[str, Any]:
             "headline": words.trust_headline(conclusion(found), held_out),
             "checks": [_check(check, one) for check in found],
         },
-        "worst": worst_scan(one.results, one.cohort, one.model, one.table("worst_cases")),
+        "worst": worst_scan(one.results, one.cohort, one.model, one.tables["worst_cases"]),
     }
 
 
@@ -111,14 +111,14 @@ def _bar(value: Number) -> dict[str, float] | None:
 
 
 def _failed(one: Asked, baseline: str | None, scored: bool) -> dict[str, Any]:
-    found = one.failures_of(one.model)
+    found = one.failures
     before: Mapping[str, int] | None = None
-    if baseline in one.settings["models"][one.cohort] and set(one.scores_of(str(baseline)).cases) == set(
-        one.scores.cases
-    ):
-        before = {failed.key: failed.affected for failed in one.failures_of(str(baseline))}
+    if baseline in one.settings["models"][one.cohort]:
+        other = one.by(str(baseline))
+        if set(other.scores.cases) == set(one.scores.cases):
+            before = {failed.key: failed.affected for failed in other.failures}
     most = found[0].affected if found else 1
-    bias = one.table("volume_bias")
+    bias = one.tables["volume_bias"]
     size = {row["region"]: of_size(row)[0].outcome for row in records(bias)}
 
     def entry(failed: Failed) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 
 from posttx.analysis.answers import in_order
 from posttx.analysis.failures import Failed, case_arrays, failures
+from posttx.errors import PostTxError
 from posttx.files import read_parquet
 from posttx.reporting.report_cells import slug
 from posttx.scoring.scores import Scores, scores_from
@@ -21,11 +22,15 @@ REVIEW = "review.html"
 # Held-out cohorts are what a reader asks about.
 USES = ("test", "train", "predict")
 LESION_COLUMNS = ("case", "region", "source", "volume_mm3", "state")
+NEEDED = {
+    "summary", "per_class", "volume_bias", "inter_class", "false_positives", "per_region", "class_differences",
+    "volume_agreement", "change", "presence", "subgroups", "worst_cases", "best_cases",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One model on one cohort, and what stands of it below ``results``."""
+    """One model on one cohort, and what stands of it below ``results``; each of its tables is read once."""
 
     results: Path
     settings: Mapping[str, Any]
@@ -40,25 +45,40 @@ class Asked:
     @cached_property
     def scores(self) -> Scores:
         """Return the scores of every case, single labels only."""
-        return self.scores_of(self.model)
-
-    def scores_of(self, model: str) -> Scores:
-        """Return the scores of a model of this cohort."""
         regions = {
             name: region["labels"] for name, region in self.settings["regions"].items() if region["label"] is not None
         }
-        table = read_parquet(self.results / f"metrics/{self.cohort}/{model}.parquet")
+        table = read_parquet(self.results / f"metrics/{self.cohort}/{self.model}.parquet")
         return scores_from(table[table["region"].isin(list(regions))], regions)
 
-    def table(self, name: str) -> pd.DataFrame:
-        """Return one of its tables."""
-        return read_parquet(self.results / f"tables/{self.cohort}/{self.model}/{name}.parquet")
+    @cached_property
+    def lesions(self) -> pd.DataFrame | None:
+        """Return the columns of its table of lesions that failures are counted from; None where there is no table."""
+        path = self.results / f"lesions/{self.cohort}/{self.model}.parquet"
+        return read_parquet(path, LESION_COLUMNS) if path.is_file() else None
 
-    def failures_of(self, model: str) -> list[Failed]:
-        """Return the failures of a model of this cohort."""
-        path = self.results / f"lesions/{self.cohort}/{model}.parquet"
-        lesions = read_parquet(path, LESION_COLUMNS) if path.is_file() else None
-        return failures(case_arrays(self.scores_of(model), lesions))
+    @cached_property
+    def failures(self) -> list[Failed]:
+        """Return its failures, the most frequent first."""
+        return failures(case_arrays(self.scores, self.lesions))
+
+    @cached_property
+    def comparison(self) -> pd.DataFrame | None:
+        """Return the comparison of the cohort's models, None where there is nothing to compare."""
+        return comparison_of(self.results, self.cohort)
+
+    def by(self, model: str) -> Asked:
+        """Return the same cohort by another model."""
+        return replace(self, model=model)
+
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return its tables by name. Raises a ``PostTxError`` where one of those that the report shows is missing."""
+        folder = self.results / f"tables/{self.cohort}/{self.model}"
+        tables = {path.stem: read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+        if missing := NEEDED - set(tables):
+            raise PostTxError(f"there is no table {', '.join(sorted(missing))}", remedy="Run the workflow", file=folder)
+        return tables
 
     def link(self, **more: str) -> str:
         """Return the address of its cases in the review page."""

@@ -13,10 +13,11 @@ import pandas as pd
 
 from posttx.analysis.failures import FAILURES, LOW_DICE, SMALL_ML, case_arrays
 from posttx.conventions import ABSENT, HALLUCINATED, MISSED, PRESENT, case_means, convention_of
-from posttx.files import read_parquet, write_text
+from posttx.files import write_text
+from posttx.reporting.asked import Asked, cohorts_in_order
 from posttx.reporting.case_scripts import script
 from posttx.reporting.palettes import MODALITY_NAMES
-from posttx.scoring.scores import Scores, scores_from
+from posttx.scoring.scores import Scores
 
 SCHEMA = 1
 # Relative to the report's folder: this table; and beside the folders of models, that of the lists of small pictures.
@@ -25,8 +26,6 @@ UNKNOWN = "unknown"
 STATES = (PRESENT, MISSED, HALLUCINATED, ABSENT, UNKNOWN)
 PICTURED, THUMB = 1, 2
 FUNCTION = "posttxCases"
-# Cohorts in the order in which a reader asks for them.
-USES = ("test", "predict", "train")
 Row = list[Any]
 
 
@@ -52,20 +51,13 @@ def write_cases(results: str | Path, output: str | Path, settings: Mapping[str, 
     """
     results, report = Path(results), Path(output).parents[1]
     convention = settings["config"]["report"]["convention"]
-    regions = {name: [region["label"]] for name, region in settings["regions"].items() if region["label"] is not None}
     cases = {}
     for cohort, models in settings["models"].items():
         for model in models:
-            table = read_parquet(results / f"metrics/{cohort}/{model}.parquet")
-            scores = scores_from(table[table["region"].isin(list(regions))], regions)
-            lesions = results / f"lesions/{cohort}/{model}.parquet"
-            known = read_parquet(lesions, LESION_COLUMNS) if lesions.is_file() else None
-            cases[f"{cohort}/{model}"] = _cases(scores, known, convention, _has(report, cohort, model))
+            one = Asked(results, settings, cohort, model)
+            cases[f"{cohort}/{model}"] = _cases(one.scores, one.lesions, convention, _has(report, cohort, model))
     content = {**head(settings, run), "cases": cases}
     write_text(output, script(FUNCTION, content))
-
-
-LESION_COLUMNS = ("case", "region", "source", "volume_mm3", "state")
 
 
 def head(settings: Mapping[str, Any], run: str) -> dict[str, Any]:
@@ -102,8 +94,7 @@ def head(settings: Mapping[str, Any], run: str) -> dict[str, Any]:
                 # of a pair that is compared, the one named first is the baseline
                 "baseline": settings["models"][cohort][0] if len(settings["models"][cohort]) > 1 else None,
             }
-            for cohort in sorted(settings["models"], key=lambda name: USES.index(config["cohorts"][name]["use"]))
-            if settings["models"][cohort]
+            for cohort in cohorts_in_order(settings)
         ],
     }
 

@@ -38,7 +38,7 @@ def grounds(one: Asked, findings: pd.DataFrame, classes: Sequence[ClassResult]) 
         errors=_accepted(own, config["audit"]["fail_on"]) if audited else None,
         rare=_rare(results, cohort) if audited else None,
         silent=int((own["code"] == SILENT).sum()),
-        to_rate=len(pictured(results, cohort, model, one.table("worst_cases"))),
+        to_rate=len(pictured(results, cohort, model, one.tables["worst_cases"])),
     )
 
 

@@ -58,10 +58,10 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
     blocks = [scores.block(one, colors) for one in shown]
     script = joined(assets, SCRIPTS)
     provenance = public_provenance(parts.read_known(results / "provenance.json"))
-    data = parts.data(results, settings, colors)
+    findings = parts.all_findings(results, settings)
+    data = parts.data(results, settings, colors, findings)
     methods = parts.methods_section(results, assets, settings, provenance)
     comparisons = scores.comparisons(results, cohorts_in_order(settings), colors)
-    findings = parts.all_findings(results, settings)
     headlines = [block["headline"] for block in blocks]
     scored = [block for block in blocks if block["scored"]]
     pictures = [part["figures"] for part in (data, *methods["models"], *scored, *comparisons)]

@@ -23,13 +23,15 @@ FINDINGS_SHOWN = 500
 SOURCES = {"path": "a folder of cases", "sheet": "a sheet of cases", "phantom": "phantom (simulated)"}
 
 
-def data(results: Path, settings: Mapping[str, Any], colors: Mapping[str, str]) -> dict[str, Any]:
-    """Return the sections about the data alone: snapshot, audit, class balance, their figures."""
+def data(
+    results: Path, settings: Mapping[str, Any], colors: Mapping[str, str], findings: pd.DataFrame
+) -> dict[str, Any]:
+    """Return the sections about the data alone: snapshot, audit, class balance, their figures; see ``all_findings``."""
     cohorts = {name: _cohort(results, name, settings) for name in settings["config"]["cohorts"]}
     data: dict[str, Any] = {"snapshot": data_views.snapshot(cohorts), "audited": any(settings["cohorts"].values())}
     data["accepted"], data["figures"] = None, []
     tables = {name: cohort["table"] for name, cohort in cohorts.items()}
-    findings = public_findings(all_findings(results, settings), tables)
+    findings = public_findings(findings, tables)
     if not data["audited"]:
         # Of counts alone: there is no table of the audit to show and link.
         data["told"] = [f"{row.severity}, {row.code}: {row.message}" for row in findings.itertuples()]

@@ -11,7 +11,6 @@ import pandas as pd
 from posttx.analysis.conclusions import conclusions, gaps
 from posttx.analysis.judgements import Outcome, records
 from posttx.analysis.wording import Sentence, concluded, sentences
-from posttx.errors import PostTxError
 from posttx.files import read_parquet
 from posttx.measures import CONTRACT, measure_of
 from posttx.reporting import report_compared as compared_views
@@ -24,19 +23,10 @@ from posttx.reporting.report_cases import not_drawn
 from posttx.reporting.report_cells import View, count, number, slug
 from posttx.reporting.worst_scan import pictured
 
-NEEDED = {
-    "summary", "per_class", "volume_bias", "inter_class", "false_positives", "per_region", "class_differences",
-    "volume_agreement", "change", "presence", "subgroups",
-}  # fmt: skip
-
 
 def block(one: Asked, colors: Mapping[str, str]) -> dict[str, Any]:
     """Return what the page shows of one model on one cohort; ``colors`` go by region."""
-    results, settings, key = one.results, one.settings, one.key
-    folder = results / f"tables/{one.cohort}/{one.model}"
-    tables = {path.stem: read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
-    if missing := NEEDED - set(tables):
-        raise PostTxError(f"there is no table {', '.join(sorted(missing))}", remedy="Run the workflow", file=folder)
+    results, settings, key, tables = one.results, one.settings, one.key, one.tables
     convention = settings["config"]["report"]["convention"]
     counts = "counts" in settings["config"]["models"][one.model]
     names = {region["label"]: name for name, region in settings["regions"].items() if region["label"] is not None}
@@ -70,7 +60,7 @@ def block(one: Asked, colors: Mapping[str, str]) -> dict[str, Any]:
         "said": {table: _named_rows(tables[table], rows) for table, rows in said.items() if "region" in tables[table]}
         | {"summary": _headline_rows(tables["summary"], said["summary"], convention)},
         "gaps": [("", concluded(gap).text) for gap in gaps(records(tables["subgroups"]), convention)],
-        "conclusions": [sentence.text for sentence in conclusions(tables, _of_model(results, one.cohort, one.model))],
+        "conclusions": [sentence.text for sentence in conclusions(tables, _against_baselines(one))],
         "figures": shown(results, SCORES, key, counts, settings["regions"], **names_of, convention=convention),
     }  # fmt: skip
 
@@ -153,13 +143,9 @@ def _ranks(results: Path, cohort: str) -> dict[str, Any]:
     return {"ranks": compared_views.ranks(table, slug(cohort), files).of(table), "figures": drawn}
 
 
-def _of_model(results: Path, cohort: str, model: str) -> pd.DataFrame | None:
-    """Return the rows of a cohort's comparison in which a model is set against a baseline; None without one."""
-    path = results / f"comparisons/{cohort}.parquet"
-    if not path.is_file():
-        return None
-    table = read_parquet(path)
-    return table[table["model"] == model]
+def _against_baselines(one: Asked) -> pd.DataFrame | None:
+    """Return the rows of the cohort's comparison in which the model is set against a baseline; None without any."""
+    return None if one.comparison is None else one.comparison[one.comparison["model"] == one.model]
 
 
 def _compared(table: pd.DataFrame, rows: Sequence[Sequence[Sentence]]) -> list[tuple[str, str]]:

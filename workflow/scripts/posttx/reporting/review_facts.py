@@ -12,9 +12,9 @@ import pandas as pd
 from posttx.analysis.comparison import PRIMARY
 from posttx.analysis.judgements import records
 from posttx.conventions import ABSENT_IS_ONE, PRESENT_ONLY
-from posttx.files import read_parquet
 from posttx.measures import measure_of
 from posttx.redaction import public_config
+from posttx.reporting.asked import comparison_of
 
 # Beside the primary endpoint, the measure of the page's points under the conventions that score every pair alike.
 SHOWN_MEASURE = "dice"
@@ -30,11 +30,10 @@ def facts(results: str | Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     ``settings`` are those of the report. Differences are model minus baseline in the measure's unit, null where
     undefined; settings are ``key -> value`` with the keys of nested ones joined by a dot, without any path.
     """
-    tables = {cohort: Path(results) / f"comparisons/{cohort}.parquet" for cohort in settings["models"]}
-    compared = {cohort: comparison_rows(read_parquet(path)) for cohort, path in tables.items() if path.is_file()}
+    tables = {cohort: comparison_of(Path(results), cohort) for cohort in settings["models"]}
     models = public_config(settings["config"])["models"]
     return {
-        "comparisons": {cohort: rows for cohort, rows in compared.items() if rows},
+        "comparisons": {cohort: comparison_rows(table) for cohort, table in tables.items() if table is not None},
         "settings": {name: flattened(model) for name, model in models.items()},
     }
 
