@@ -59,7 +59,7 @@ def rows_of(metrics: pd.DataFrame, opened: int = 40) -> dict[str, Any]:
     rows = case_rows(scores_from(metrics, tree.SCHEME.scoring()), lesions_of(metrics), "published")
     for place, row in enumerate(rows):
         row[4] = PICTURED | THUMB if place < opened else THUMB if place % 3 else 0
-    return {"convention_n": sum(row[3] is not None for row in rows), "rows": rows}
+    return {"rows": rows}
 
 
 def write_panes(

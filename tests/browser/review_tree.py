@@ -23,7 +23,7 @@ CASES = {
     "palette": "scheme",
     "modalities": [["t1n", "T1"], ["t1c", "T1-Gd"], ["t2w", "T2"], ["t2f", "FLAIR"]],
     "states": ["present", "missed", "hallucinated", "absent", "unknown"],
-    "low_dice": 0.2, "small_ml": 1.0,
+    "low_dice": 0.2,
     "failures": [
         {"id": "invented", "title": "invented"}, {"id": "missed", "title": "missed"},
         {"id": "low", "title": "Dice below 0.2"}, {"id": "small", "title": "lesion below 1 ml missed"},
@@ -41,7 +41,7 @@ def rows(*cases):
     for case, has, state, dice in cases:
         et = [dice, state, 1.0, 1.2, 1 if state == MISSED else 0, 1]
         made.append([case, case[:3], 100, dice, has, [et, [0.8, PRESENT, 2.0, 2.1, 0, 0]]])
-    return {"convention_n": len(made), "rows": made}
+    return {"rows": made}
 
 
 def write_review_page(folder: Path, facts=None, **changes) -> Path:

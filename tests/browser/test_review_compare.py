@@ -190,7 +190,7 @@ def test_one_model_says_that_there_is_nothing_to_compare(opened, tmp_path):
 
 
 def test_models_without_a_scan_in_common_and_without_references_are_said(opened, tmp_path):
-    rows = {"new": rows_of(tree.case_metrics(4, scored=False)), "old": {"convention_n": 0, "rows": []}}
+    rows = {"new": rows_of(tree.case_metrics(4, scored=False)), "old": {"rows": []}}
     page = opened_at(opened, write_panes(tmp_path, rows), COMPARE)
     assert "0 of 4 scans (0 patients) have both" in page.locator("#pane-compare").inner_text()
     assert "compared no such pair" in page.locator("#pane-compare").inner_text()

@@ -250,7 +250,7 @@ def test_hostile_ids_stay_text_on_the_page_and_in_the_file(opened, tmp_path):
 
 def test_no_case_and_no_reference_are_said(opened, tmp_path):
     unscored = rows_of(tree.case_metrics(3, scored=False), opened=0)
-    page_file = write_panes(tmp_path, {"new": unscored, "old": {"convention_n": 0, "rows": []}})
+    page_file = write_panes(tmp_path, {"new": unscored, "old": {"rows": []}})
     page = opened_at(opened, page_file, "#model=new")
     assert "3 without a reference" in page.locator("#pane-list").inner_text()
     assert page.locator("#pane-list .chips button").count() == 0

@@ -19,7 +19,7 @@ def visit(patient, time, ref, pred, has=3, scan=""):
 
 
 def page_of(opened, folder, rows, place=PATIENTS, **options):
-    page_file = write_panes(folder, {"new": {"convention_n": len(rows), "rows": rows}})
+    page_file = write_panes(folder, {"new": {"rows": rows}})
     write_opened_cases(page_file)
     return opened_at(opened, page_file, place, **options)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from posttx.analysis.failures import FAILURES, LOW_DICE, SMALL_ML, case_arrays
+from posttx.analysis.failures import FAILURES, LOW_DICE, case_arrays
 from posttx.conventions import ABSENT, HALLUCINATED, MISSED, PRESENT, case_means, convention_of
 from posttx.files import write_text
 from posttx.reporting.asked import Asked, cohorts_in_order
@@ -55,7 +55,8 @@ def write_cases(results: str | Path, output: str | Path, settings: Mapping[str, 
     for cohort, models in settings["models"].items():
         for model in models:
             one = Asked(results, settings, cohort, model)
-            cases[f"{cohort}/{model}"] = _cases(one.scores, one.lesions, convention, _has(report, cohort, model))
+            rows = case_rows(one.scores, one.lesions, convention, _has(report, cohort, model))
+            cases[f"{cohort}/{model}"] = {"rows": rows}
     content = {**head(settings, run), "cases": cases}
     write_text(output, script(FUNCTION, content))
 
@@ -83,7 +84,6 @@ def head(settings: Mapping[str, Any], run: str) -> dict[str, Any]:
         "modalities": [[name, title] for name, title in MODALITY_NAMES.items()],
         "states": list(STATES),
         "low_dice": LOW_DICE,
-        "small_ml": SMALL_ML,
         "failures": [{"id": failure.id, "title": failure.title} for failure in FAILURES.values()],
         "cohorts": [
             {
@@ -144,13 +144,6 @@ def reachable(table: str | Path) -> list[str]:
             if has & THUMB:
                 files[thumb_path(cohort, model, case)] = None
     return list(files)
-
-
-def _cases(
-    scores: Scores, lesions: pd.DataFrame | None, convention: str, has: Callable[[str], int]
-) -> dict[str, Any]:  # fmt: skip
-    rows = case_rows(scores, lesions, convention, has)
-    return {"convention_n": sum(row[3] is not None for row in rows), "rows": rows}
 
 
 def _has(report: Path, cohort: str, model: str) -> Callable[[str], int]:

@@ -60,17 +60,12 @@ def labels_script(
     Label maps are cropped to the lesions, with an empty voxel around; ``found`` are the findings, the worst first, and
     ``further`` the number of those left out; ``picture`` (WebP) stands in where a browser cannot draw volumes.
     """
-    start = [side.start for side in volumes.head]
     content = {
         "schema": SCHEMA,
         "cohort": cohort,
         "model": model,
         "case": volumes.case,
         "maps": _maps(volumes),
-        "grid": {
-            "shape": [side.stop - side.start for side in volumes.head],
-            "affine": moved(volumes.affine, start).round(5).tolist(),
-        },
         "findings": [_finding(volumes, finding) for finding in found],
         "further": further,
         "open": volumes.world(opening(volumes, found)[0]),

@@ -20,8 +20,8 @@ from posttx.reporting.asked import comparison_of
 SHOWN_MEASURE = "dice"
 SHOWN_CONVENTIONS = (ABSENT_IS_ONE.name, PRESENT_ONLY.name)
 TEXTS = ("baseline", "model", "convention", "region", "endpoint", "verdict")
-COUNTS = ("n", "n_patients", "n_baseline", "n_model", "n_unpaired")
-NUMBERS = ("baseline_value", "model_value", "difference", "ci_low", "ci_high", "p_holm")
+COUNTS = ("n", "n_patients", "n_unpaired")
+NUMBERS = ("difference", "ci_low", "ci_high", "p_holm")
 
 
 def facts(results: str | Path, settings: Mapping[str, Any]) -> dict[str, Any]:
