@@ -16,6 +16,7 @@ from posttx.errors import PostTxError
 from posttx.files import write_json, write_parquet
 from posttx.reporting.figures import COMPARISON
 from posttx.reporting.page_figures import inlined
+from posttx.reporting.pages import texts
 from posttx.reporting.report import write_report
 from posttx.reporting.report_cells import PRINTED, count, number, slug, text
 from posttx.reporting.report_scores import uneven
@@ -350,3 +351,12 @@ def test_models_on_different_scans_are_told():
     (told,) = uneven(headlines)
     assert "b on 158 of 1,271 scans" in told
     assert uneven(headlines[::2]) == []
+
+
+def test_every_text_is_shown():
+    templates = "".join(path.read_text(encoding="utf-8") for path in tree.ASSETS.glob("*.j2"))
+    titles = set(re.findall(r"texts\.(\w+)\.title", templates))
+    read = set(re.findall(r"reading\(texts\.(\w+)|texts\.(\w+)\.read", templates))
+    known = texts(tree.ASSETS)
+    assert {name for name, one in known.items() if one["title"]} == titles
+    assert {name for name, one in known.items() if one["read"]} == {a or b for a, b in read}

@@ -1,20 +1,18 @@
 // One case: what stands round the slices, and what is shown in them.
 (function () {
   "use strict";
-  const posttx = window.posttx, viewer = posttx.viewer, byId = posttx.byId, make = posttx.make;
+  const posttx = window.posttx, viewer = posttx.viewer, byId = posttx.byId, make = posttx.make, fixed = posttx.fixed;
   const view = posttx.view = { modality: "t1c", overlay: "both", hiding: false, finding: -1, zoomed: false, hidden: new Set() };
   const OVERLAYS = [["both", "o"], ["reference", "r"], ["prediction", "p"], ["errors", "e"], ["none", "h"]];
   const LEGENDS = {
     both: "solid: reference · dashed: prediction", reference: "solid: reference", prediction: "dashed: prediction",
     errors: "filled: missed · dashed and pale: added", none: ""
   };
-  const STATES = { missed: "missed", hallucinated: "invented", unknown: "no reference" };
   // What the reader chose last; a case without it shows what it has.
   const wanted = { modality: "t1c", overlay: "both" };
   const current = posttx.current = { labels: null, images: null, at: null };
   let turn = 0;
 
-  const digits = (value, n) => value === null || value === undefined ? "–" : value.toFixed(n);
   const notice = (text) => { byId("notice").textContent = text; };
   posttx.notice = notice;
 
@@ -28,7 +26,7 @@
   }
   posttx.chip = chip;
   function head(at) {
-    const rows = posttx.listed().filter((row) => row.viewable), place = rows.findIndex((row) => row.case === at.case);
+    const rows = posttx.viewable(), place = rows.findIndex((row) => row.case === at.case);
     const row = posttx.rows(at.cohort, at.model).find((one) => one.case === at.case);
     byId("name").textContent = at.case;
     const order = posttx.inWorstOrder() ? ", worst first" : "";
@@ -36,16 +34,15 @@
     byId("back").href = posttx.address(Object.assign({}, at, { view: "list" }));
     byId("convention").textContent = `Dice per case, convention ${posttx.data.convention}`;
     byId("states").replaceChildren(...row.classes.filter((part) => part.state !== "absent").map(function (part) {
-      const told = STATES[part.state] || digits(part.dice, 2);
-      const item = make("li", part.state in STATES ? { "class": "bad" } : {});
-      item.append(posttx.swatch(part.name), `${part.name} ${told}`);
+      const item = make("li", part.state === "present" ? {} : { "class": "bad" });
+      item.append(posttx.swatch(part.name), `${part.name} ${posttx.toldClass(part, 2)}`);
       return item;
     }));
     byId("previous").disabled = place <= 0;
     byId("next").disabled = place === rows.length - 1;
   }
   posttx.neighbour = function (by) {
-    const rows = posttx.listed().filter((row) => row.viewable);
+    const rows = posttx.viewable();
     const found = rows[rows.findIndex((row) => row.case === posttx.state.case) + by];
     if (found) { posttx.go({ case: found.case }); } else { notice(by > 0 ? "This is the last case of the list." : "This is the first case of the list."); }
   };
@@ -84,10 +81,10 @@
   function findings() {
     byId("findings").replaceChildren(...current.labels.findings.map(function (finding, i) {
       const item = make("li"), button = make("button", { type: "button", "aria-current": "false" });
-      const what = finding.kind === "low" ? `Dice ${digits(finding.dice, 2)}` : finding.kind;
+      const what = finding.kind === "low" ? `Dice ${fixed(finding.dice, 2)}` : finding.kind;
       const volume = finding.kind === "invented" ? finding.ml_pred : finding.ml_ref ?? finding.ml_pred;
       button.append(posttx.swatch(finding.region), make("span", { "class": finding.kind === "lesion" ? "" : "bad" }, `${finding.region} ${what}`),
-        make("span", { "class": "value" }, `${digits(volume, 2)} ml`));
+        make("span", { "class": "value" }, `${fixed(volume, 2)} ml`));
       button.addEventListener("click", () => posttx.toFinding(i));
       item.append(button);
       return item;

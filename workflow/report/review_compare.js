@@ -86,11 +86,9 @@
   function differences(at, second) {
     const { found, names } = groups(at, second);
     if (!names.length) { return part("Differences", note("The pipeline has compared no such pair.")); }
-    const label = make("label", {}, "Difference "), select = make("select", { id: "compare-group" });
+    const select = posttx.options(make("select", { id: "compare-group" }), names.map((name) => [name]));
     const holder = make("div");
-    select.append(...names.map((name) => make("option", { value: name }, name)));
     select.value = names.includes(group) ? group : names[0];
-    label.append(select);
     function fill() {
       const rows = found.get(select.value), first = rows[0];
       const ends = rows.flatMap((row) => [row.difference, row.ci_low, row.ci_high]);
@@ -105,7 +103,7 @@
     }
     select.addEventListener("change", function () { group = select.value; fill(); });
     fill();
-    return part("Differences", label, holder);
+    return part("Differences", posttx.labelled("Difference", select), holder);
   }
 
   function review(row, model) {
@@ -215,7 +213,7 @@
     const fell = `Classes of single scans, largest fall first. Higher by more than ${LOWER}: ${higher}.`;
     const drew = `The class is not in the reference; ${second} left it out, ${at.model} drew it, largest volume first. `
       + `The reverse: ${gone}.`;
-    const drawnMl = { title: "ml drawn", of: (one) => one.after.pred, text: (ml) => (ml === null ? "–" : ml.toFixed(3)) };
+    const drawnMl = { title: "ml drawn", of: (one) => one.after.pred, text: (ml) => posttx.fixed(ml, 3) };
     return [
       listed(`Dice lower by more than ${LOWER}`, lower, fell, at, second,
         { title: "Change", of: fall, text: (value) => signed(value, 4) }),
@@ -238,23 +236,21 @@
   }
 
   function header(model, partner, at, second, pairs) {
-    const label = make("label", {}, `${model} and `), against = make("select", { id: "compare-against" });
     const others = cohortOf(at.cohort).models.filter((name) => name !== model);
-    against.append(...others.map((name) => make("option", { value: name }, name)));
+    const against = posttx.options(make("select", { id: "compare-against" }), others.map((name) => [name]));
     against.value = partner;
     against.addEventListener("change", function () {
       chosen = against.value;
       draw(posttx.state);
       posttx.byId("compare-against").focus();
     });
-    label.append(against);
     const sizes = [at.model, second].map((name) => posttx.rows(at.cohort, name).length);
     const any = sizes[0] + sizes[1] - pairs.length;
     const patients = new Set(pairs.map((pair) => pair[1].patient)).size;
     const said = pairs.length === any ? `Both have all ${any} scans of ${patients} patients.`
       : `${pairs.length} of ${any} scans (${patients} patients) have both: ${at.model} has ${sizes[0]}, `
         + `${second} has ${sizes[1]}. All below is about the scans that both have.`;
-    return [label, make("p", { role: "status" }, said)];
+    return [posttx.labelled(`${model} and`, against), make("p", { role: "status" }, said)];
   }
   function draw(here) {
     const partner = other(here);

@@ -13,6 +13,16 @@
     if (text !== undefined) { element.textContent = text; }
     return element;
   };
+  posttx.labelled = function (text, control) {
+    const label = posttx.make("label", {}, text + " ");
+    label.append(control);
+    return label;
+  };
+  posttx.options = function (select, pairs) {
+    select.replaceChildren(...pairs.map(([value, text]) => posttx.make("option", { value }, text ?? value)));
+    return select;
+  };
+  posttx.fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits));
   posttx.byId = (id) => document.getElementById(id);
   posttx.say = function (text) { posttx.byId("message").textContent = text; };
 
@@ -92,6 +102,8 @@
     const at = posttx.state;
     return order || posttx.filtered(at.cohort, at.model, at.filter);
   };
+
+  posttx.viewable = () => posttx.listed().filter((row) => row.viewable);
 
   // Colours: two per class, in CSS as --class-<index>.
   posttx.color = function (name) {

@@ -1,18 +1,18 @@
 // The list of cases: searched, filtered by failures, states and Dice, sorted, saved; previous and next walk it so.
 (function () {
   "use strict";
-  const posttx = window.posttx, make = posttx.make;
+  const posttx = window.posttx, make = posttx.make, fixed = posttx.fixed, labelled = posttx.labelled;
   const STATES = { present: "present", absent: "absent", unknown: "no reference" };
   const pane = posttx.byId("pane-list");
   let search, chips, part, state, rated, low, high, shown, clear, about, table, listed = "", ratings = {};
 
   // A class of a case in words: Dice where the reference has it and the model found some, else its state.
-  function told(found) {
-    if (found.state === "present") { return found.dice === null ? "–" : found.dice.toFixed(4); }
+  function told(found, digits = 4) {
+    if (found.state === "present") { return fixed(found.dice, digits); }
     return { hallucinated: "invented", missed: "missed", unknown: "no reference" }[found.state] || "–";
   }
   function volumes(found) {
-    return [found.ref, found.pred].map((ml) => (ml === null ? "–" : ml.toFixed(1))).join(" / ");
+    return [found.ref, found.pred].map((ml) => fixed(ml, 1)).join(" / ");
   }
   posttx.toldClass = told;
   posttx.fillClass = function (cell, found, text) {
@@ -71,7 +71,7 @@
     });
   }
 
-  const mean = (row) => (row.mean === null ? "–" : row.mean.toFixed(4));
+  const mean = (row) => fixed(row.mean, 4);
   function nameColumns() {
     const text = (id, title, kind, read) => ({
       id, title, kind, value: (row) => row[id], fill: (cell, row) => { cell.textContent = read(row); }
@@ -118,21 +118,12 @@
     return columns;
   }
 
-  function labelled(text, control) {
-    const label = make("label", {}, text + " ");
-    label.append(control);
-    return label;
-  }
-  function select(id, options) {
-    const element = make("select", { id });
-    element.append(...options.map(([value, text]) => make("option", { value }, text)));
-    return element;
-  }
+  const select = (id, options) => posttx.options(make("select", { id }), options);
   const range = (id) => make("input", { id, type: "number", min: "0", max: "1", step: "0.05" });
   function build() {
     search = make("input", { id: "list-search", type: "search", autocomplete: "off", maxlength: "300" });
     chips = make("div", { class: "chips", role: "group", "aria-label": "Only scans with these failures" });
-    part = select("list-class", [["", "mean of a scan"], ...posttx.data.classes.map(({ name }) => [name, name])]);
+    part = select("list-class", [["", "mean of a scan"], ...posttx.data.classes.map(({ name }) => [name])]);
     state = select("list-state", [["", "any"], ...Object.entries(STATES)]);
     rated = select("list-rated", [["", "any"], ["no", "not rated"], ["yes", "rated"]]);
     low = range("list-low");

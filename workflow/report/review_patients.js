@@ -65,15 +65,14 @@
   }
   function buildList() {
     search = make("input", { id: "patients-search", type: "search", autocomplete: "off", maxlength: "300" });
-    const label = make("label", {}, "Search "), bar = make("div", { class: "filters" });
-    label.append(search);
-    bar.append(label);
+    const bar = make("div", { class: "filters" });
+    bar.append(posttx.labelled("Search", search));
     search.addEventListener("input", fillList);
     const text = (id, title, kind, value, read) => ({
       id, title, kind, value, fill: (cell, one) => { cell.textContent = read(one); }
     });
     const linked = (cell, one) => { cell.append(make("span", { class: "link" }, one.patient)); };
-    const lowest = (one) => (one.lowest === null ? "–" : one.lowest.toFixed(4));
+    const lowest = (one) => posttx.fixed(one.lowest, 4);
     const columns = [
       { id: "patient", title: "Patient", kind: "name case", value: (one) => one.patient, fill: linked },
       text("scans", "Scans", "number", (one) => one.scans.length, (one) => String(one.scans.length)),
@@ -109,7 +108,7 @@
     figure.append(link, caption);
     return figure;
   }
-  const ml = (value) => (value === null ? "–" : value.toFixed(2));
+  const ml = (value) => posttx.fixed(value, 2);
   function charts(rows) {
     const plots = make("div", { class: "plots" }), missing = [], unknown = [];
     posttx.data.classes.forEach(function ({ name }, i) {

@@ -29,7 +29,7 @@
     if (document.activeElement !== byId("comment")) { byId("comment").value = known.comment; }
     byId("comment").dataset.for = store.key(at.cohort, at.case, at.model);
     if (document.activeElement !== byId("rater")) { byId("rater").value = store.rater(); }
-    const rows = posttx.listed().filter((row) => row.viewable);
+    const rows = posttx.viewable();
     byId("progress").textContent = `${store.count(at, rows)} of ${rows.length} rated`;
     if (!posttxKept.lasts()) { note("This browser keeps nothing for pages from disk: export before you close the page."); }
   }

@@ -4,9 +4,7 @@
   const posttx = window.posttx, byId = posttx.byId;
   const PANES = ["list", "case", "compare", "patients"];
 
-  function options(select, names) {
-    select.replaceChildren(...names.map((name) => posttx.make("option", { value: name }, name)));
-  }
+  const options = (select, names) => posttx.options(select, names.map((name) => [name]));
   function show(state) {
     options(byId("model"), posttx.modelsOf(state.cohort));
     byId("cohort").value = state.cohort;

@@ -49,7 +49,7 @@
 
   // Load the neighbours in the list while the reader looks, the next one first; forget what is far away.
   function near(at) {
-    const cases = posttx.listed().filter((row) => row.viewable).map((row) => row.case), here = cases.indexOf(at.case);
+    const cases = posttx.viewable().map((row) => row.case), here = cases.indexOf(at.case);
     return here < 0 ? [at.case] : cases.slice(Math.max(0, here - FARTHEST), here + FARTHEST + 1);
   }
   function forget(at) {
