@@ -665,8 +665,12 @@ def undrawn(path: Path, file: str, content: bytes) -> PostTxError:
     assert told[first, "old"] == codes[first]
     assert (told[others] == "").all()
     row = held.rows[0]
-    scan = read_scan(first, {"t1c": row["t1c"]}, row["seg"], held.readings[first])
-    error = refusal(scan.with_prediction, held.path(f"{first}-old"))
+
+    def read() -> None:
+        scan = read_scan(first, {"t1c": row["t1c"]}, row["seg"], held.readings[first])
+        scan.with_prediction(held.path(f"{first}-old"))
+
+    error = refusal(read)
     assert codes == {first: error.code}
     return error
 

@@ -124,8 +124,8 @@ def test_what_the_checklist_calls_answered_is_in_the_page(reported, page):
     assert all(told in page.text for told in table["told"])
 
 
-def test_an_answer_of_the_checklist_begins_with_the_heading_that_it_leads_to(results):
-    root, _ = results
+def test_an_answer_of_the_checklist_begins_with_the_heading_that_it_leads_to(reported):
+    root, _ = reported
     table = pd.read_parquet(root / "tables/checklist.parquet")
     html = (root / "report/index.html").read_text()
     led = table[~table["anchor"].isin(["", "answer"])]
