@@ -74,5 +74,5 @@ def _earlier(path: str | Path) -> pd.DataFrame:
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
-    settings = {key: value for key, value in snakemake.params.items() if key != "code"}
+    settings = {key: value for key, value in snakemake.params.items() if key not in ("code", "models")}
     write_comparisons(snakemake.input.metrics, snakemake.input.get("previous", []), **settings)
