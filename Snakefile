@@ -54,7 +54,7 @@ rule train:
 
 
 rule predict:
-    """Go as far as the segmentations of all cohorts by all models trained here."""
+    """Go as far as the segmentations of all cohorts by all models made here."""
     input:
         models_needed,
         all_predictions(),

@@ -121,6 +121,8 @@ CHANGES: dict[str, Change | None] = {
     ),
     "standardize.interpolation": change("standardize.interpolation", "cubic", ALL_BUT_SCAN, "scan_shard audit_shard"),
     "standardize.extra_channels": change("standardize.extra_channels", ["t1c-t1n"], ALL_BUT_SCAN, "audit_shard"),
+    "models.*.ensemble": None,
+    "models.*.weights": None,
     "models.*.predictions.*": change(
         "models.theirs.predictions.held", "data/again", SCORED, "train_fold standardize_shard"
     ),

@@ -40,6 +40,8 @@ WITHOUT_DEFAULT = {
     "models.<name>.train",
     "models.<name>.predictions",
     "models.<name>.counts",
+    "models.<name>.ensemble",
+    "models.<name>.weights",
 }
 
 
@@ -184,6 +186,15 @@ def test_a_valid_config_passes():
         ),
         (lambda c: c["models"]["m"]["train"].update(trainer="nnUNetTrainerNoMirroring"), "that nothing verifies"),
         (lambda c: c["models"].update(n={"predictions": {"zz": "p"}}), "there is no cohort 'zz'"),
+        (lambda c: c["models"].update(n={}), "models.n: give exactly one of train, predictions, counts, ensemble"),
+        (lambda c: c["models"]["m"].update(counts={"b": "s"}), "models.m: give exactly one of train"),
+        (lambda c: c["models"].update(n={"ensemble": ["m", "q"]}), "models.n.ensemble: there is no model 'q'"),
+        (lambda c: c["models"].update(n={"ensemble": ["m", "m"]}), "models.n.ensemble: m stands there twice"),
+        (lambda c: c["models"].update(n={"ensemble": ["m", "n"]}), "models.n.ensemble: n is an ensemble itself"),
+        (
+            lambda c: c["models"].update(n={"ensemble": ["m", "p"]}, p={"predictions": {"b": "x"}}),
+            "models.n.ensemble: p is not trained here, and no probabilities of it are known",
+        ),
         (lambda c: c["standardize"].update(clip_percentiles=[50, 50]), "clip_percentiles"),
         (lambda c: c["statistics"]["primary"].update(measure="dce"), "primary.measure: there is no measure 'dce'"),
         (lambda c: c["statistics"]["margins"].update(dce=0.1), "margins.dce: there is no measure 'dce'"),
@@ -229,6 +240,15 @@ def test_models_on_a_cohort():
     config["models"] |= {"p": {"predictions": {"b": "x"}}, "q": {"counts": {"b": "s", "c": "t"}}}
     assert configuration.models_on(config, "a") == ["m"]
     assert configuration.models_on(config, "b") == ["m", "p", "q"]
+    assert configuration.models_on(config, "c") == ["q"]
+
+
+def test_models_made_here_are_on_every_cohort_with_images():
+    config = valid()
+    config["cohorts"]["c"] = {"use": "test"}
+    config["models"] |= {"e": {"ensemble": ["m", "o"]}, "m+post": {"postprocessed": "m"}, "q": {"counts": {"c": "t"}}}
+    assert configuration.made_here(config) == ["m", "e", "m+post"]
+    assert configuration.models_on(config, "a") == configuration.models_on(config, "b") == ["m", "e", "m+post"]
     assert configuration.models_on(config, "c") == ["q"]
 
 

@@ -89,6 +89,8 @@ def configured():
 SCHEME, CASES, PEOPLE, NOTES = configured()
 DATASET = configuration.dataset_folder(config)
 TRAINED = trainings.trained_models(config)
+# Models whose segmentations are made here: those that are trained, and those that are made of them.
+MADE_HERE = configuration.made_here(config)
 # Model -> those that differ from it by the seed of their training alone.
 REPEATED = trainings.repeated_models(config)
 IMAGE_COHORTS = [cohort for cohort, cases in CASES.items() if cases]

@@ -40,7 +40,7 @@ def predictions_of(wildcards):
     cohort, shard = wildcards.cohort, wildcards.shard
     paths = []
     for model in scored_models(cohort):
-        if model in TRAINED:
+        if model in MADE_HERE:
             paths.append(f"<results>/predictions/{cohort}/{model}/{shard}/_cases.tsv")
             continue
         try:
@@ -72,7 +72,7 @@ def prediction_folders(cohort, shard):
     return {
         model: (
             f"results/predictions/{cohort}/{model}/{shard}"
-            if model in TRAINED
+            if model in MADE_HERE
             else config["models"][model]["predictions"][cohort]
         )
         for model in scored_models(cohort)
@@ -80,7 +80,7 @@ def prediction_folders(cohort, shard):
 
 
 def foreign_folder_of(wildcards):
-    """Return the folder of somebody else's predictions, None for a model trained here."""
+    """Return the folder of somebody else's predictions, None for a model made here."""
     return config["models"][wildcards.model].get("predictions", {}).get(wildcards.cohort)
 
 

@@ -122,10 +122,10 @@ def all_plan_checks():
 
 
 def all_predictions():
-    """Return the lists of segmented cases of all shards of all cohorts by all models trained here."""
+    """Return the lists of segmented cases of all shards of all cohorts by all models made here."""
     return [
         f"<results>/predictions/{cohort}/{model}/{shard}/_cases.tsv"
         for cohort in IMAGE_COHORTS
-        for model in TRAINED
+        for model in MADE_HERE
         for shard in shards_of(cohort)
     ]

@@ -159,6 +159,7 @@ def report_settings():
         "cohorts": {cohort: cohort in IMAGE_COHORTS for cohort in CASES},
         "models": {cohort: models_of(cohort) for cohort in CASES},
         "seeds": REPEATED,
+        "made_here": MADE_HERE,
         "trained": {
             model: {
                 "folder": f"{folder}/{model_folder(model)}",

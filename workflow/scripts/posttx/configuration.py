@@ -18,6 +18,7 @@ from posttx.errors import PostTxError
 from posttx.files import is_file
 from posttx.labels import is_whole
 from posttx.measures import is_measure, measure_of
+from posttx.networks.model_ensembles import ensemble_problems
 from posttx.networks.trainings import is_resumable, model_folder, seed_problems, trained_models
 
 REPLACED_AS_A_WHOLE = ("cohorts", "models")
@@ -26,6 +27,9 @@ EVERY_CASE = "all"
 # Endings of what is written beside a folder of a cohort's or model's name.
 FILE_ENDINGS = (".parquet", ".csv", ".tsv", ".json", ".svg", ".png", ".webp", ".html", ".js", ".log", ".zip")
 COHORT_SOURCES = ("path", "sheet", "phantom")
+MODEL_SOURCES = ("train", "predictions", "counts", "ensemble")
+# Models whose segmentations this workflow makes; no user writes `postprocessed`, the workflow does.
+MADE_HERE = ("train", "ensemble", "postprocessed")
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -238,6 +242,9 @@ def _model_problems(config: Mapping[str, Any]) -> list[str]:
                 "use nnUNetTrainer, or a subclass of PostTxTrainer in workflow/trainers whose name says PostTx"
             )
     for name, model in models.items():
+        if sum(source in model for source in MODEL_SOURCES) != 1:
+            problems.append(f"models.{name}: give exactly one of {', '.join(MODEL_SOURCES)}")
+        problems += ensemble_problems(name, models)
         for kind in ("predictions", "counts"):
             for cohort in sorted(set(model.get(kind, {})) - set(cohorts)):
                 problems.append(f"models.{name}.{kind}: there is no cohort {cohort!r}")
@@ -325,18 +332,22 @@ def dataset_folder(config: Mapping[str, Any]) -> str:
 
 
 def models_on(config: Mapping[str, Any], cohort: str) -> list[str]:
-    """Return the models that are scored on a cohort: those trained here, and others whose entry names it.
+    """Return the models that are scored on a cohort: those made here, and others whose entry names it.
 
-    A model trained here is scored out of fold on its train cohort and as an ensemble on every other one with images.
+    A model made here is scored out of fold on the train cohort and by all its folds on every other one with images.
     """
     has_images = any(source in config["cohorts"][cohort] for source in COHORT_SOURCES)
+    made = made_here(config)
     return [
         name
         for name, model in config["models"].items()
-        if ("train" in model and has_images)
-        or cohort in model.get("predictions", {})
-        or cohort in model.get("counts", {})
+        if (name in made and has_images) or cohort in model.get("predictions", {}) or cohort in model.get("counts", {})
     ]
+
+
+def made_here(config: Mapping[str, Any]) -> list[str]:
+    """Return the models whose segmentations this workflow writes to ``results/predictions``."""
+    return [name for name, model in config["models"].items() if any(source in model for source in MADE_HERE)]
 
 
 def label_scheme_path(base: str | Path, config: Mapping[str, Any]) -> Path:

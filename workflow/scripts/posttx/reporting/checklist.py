@@ -42,10 +42,10 @@ def run_of(results: Path, settings: Mapping[str, Any], provenance: Mapping[str, 
         phantoms=tuple(name for name, cohort in cohorts.items() if "phantom" in cohort),
         test=tuple(uses["test"]),
         trained=tuple(settings["trained"]),
-        elsewhere=tuple(name for name in config["models"] if name not in settings["trained"]),
+        elsewhere=tuple(name for name in config["models"] if name not in settings["made_here"]),
         shared_patients=_shared_patients(results, settings, uses),
         scored=bool(scored),
-        scored_out_of_fold=any(cohort in uses["train"] and model in settings["trained"] for cohort, model in scored),
+        scored_out_of_fold=any(cohort in uses["train"] and model in settings["made_here"] for cohort, model in scored),
         has_intervals=any(bool(summary["ci_low"].notna().any()) for summary in summaries),
         facts={
             cohort: frozenset(

@@ -45,7 +45,7 @@ def grounds(one: Asked, findings: pd.DataFrame, classes: Sequence[ClassResult]) 
 def _shared(one: Asked) -> int | None:
     """Return how many patients training had too, or scans that a fold leaks; None for a model from elsewhere."""
     results, settings = one.results, one.settings
-    if one.model not in settings["trained"]:
+    if one.model not in settings["made_here"]:
         return None
     uses = {name: one["use"] for name, one in settings["config"]["cohorts"].items()}
     if uses[one.cohort] == "train":

@@ -33,9 +33,10 @@ def write_report(results: str | Path, assets: str | Path, output: str | Path, se
     """Write the page from the tables and figures below ``results``, with templates and texts of ``assets``.
 
     ``settings`` holds ``config`` (completed), ``cohorts`` (name -> has images), ``models`` (cohort -> models scored),
-    ``trained`` (model -> its folder, plans file and train settings), ``regions`` (name -> long name, label, colour),
-    ``scheme`` (the label scheme in words). What is not there for a cohort or model (images,
-    training, references) is said on the page. The checklist of the page is written below ``results/tables``, too.
+    ``trained`` (model -> its folder, plans file and train settings), ``made_here`` (models whose segmentations the
+    workflow makes), ``regions`` (name -> long name, label, colour), ``scheme`` (the label scheme in words). What is not
+    there for a cohort or model (images, training, references) is said on the page. The checklist of the page is written
+    below ``results/tables``, too.
     """
     results, assets = Path(results), Path(assets)
     shown = context(results, assets, settings)

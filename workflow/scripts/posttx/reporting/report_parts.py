@@ -103,7 +103,7 @@ def methods_section(
         "models": models,
         "evaluation": methods.evaluation(config),
         "software": methods.software(provenance),
-        "elsewhere": [name for name in config["models"] if name not in settings["trained"]],
+        "elsewhere": [name for name in config["models"] if name not in settings["made_here"]],
     }
 
 

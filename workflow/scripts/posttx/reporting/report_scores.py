@@ -42,7 +42,7 @@ def block(one: Asked, colors: Mapping[str, str]) -> dict[str, Any]:
     return {
         "key": key, **names_of, "scored": bool(states.to_numpy().sum()), "known_cases": len(one.scores.cases),
         "use": settings["config"]["cohorts"][one.cohort]["use"],
-        "trained": one.model in settings["trained"],
+        "made_here": one.model in settings["made_here"],
         "counts": counts,
         "headline": _headline(tables["summary"], key, one.cohort, one.model, convention),
         "global": views.global_table(tables["summary"], key, convention, files("summary")).of(tables["summary"]),
