@@ -129,6 +129,7 @@ CHANGES: dict[str, Change | None] = {
     "models.*.counts.*": change("models.tallied.counts.tally", "again.json", "import_counts write_report", GPU),
     "models.*.train.configuration": None,
     "models.*.train.folds": training("folds", 3, f"write_splits describe_splits {GPU} {SCORED}"),
+    "models.*.train.leave_out": training("leave_out", "site", f"write_splits describe_splits {GPU} {SCORED}"),
     "models.*.train.trainer": training("trainer", "PostTxTrainerOther"),
     "models.*.train.epochs": training("epochs", 2),
     "models.*.train.iterations": training("iterations", 3),
@@ -276,8 +277,9 @@ def finish_in_name(root: Path) -> None:
     (root / "fewer.tsv").write_text("case\tseg\n" + lines[0])
     header = "cohort\tcase\trating\tcomment\n"
     (root / "ratings.tsv").write_text(header)
+    sites = {HELD[0]: "north"} | {case: ("north", "south")[number % 2] for number, case in enumerate(TRAIN)}
     for name in ("facts.tsv", "sites.tsv"):
-        (root / name).write_text(f"case\tsite\n{HELD[0]}\tnorth\n")
+        (root / name).write_text("case\tsite\n" + "".join(f"{case}\t{site}\n" for case, site in sites.items()))
     (root / "excluding.tsv").write_text(f"{header}held\t{HELD[0]}\texclude\tmotion\n")
     for name in ("summary.json", "again.json"):
         (root / name).write_text("{}")

@@ -41,12 +41,14 @@ from posttx.cases import MODALITIES, Case, Listing
 from posttx.config_paths import check_paths, check_previous
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.exclusions import read_ratings, without_excluded
+from posttx.facts import CATEGORICAL, NUMERIC, Fact
 from posttx.files import read_json, sha256_of, write_json
 from posttx.labels import load_scheme
 from posttx.networks import loaders
 from posttx.networks.architectures import refuse_foreign_network
 from posttx.networks.checkpoints import LATEST, check_checkpoint, prepare_fold, write_checkpoint
 from posttx.networks.gpu_slots import take_slots
+from posttx.networks.left_out import values_left_out
 from posttx.networks.nnunet import customize_plan
 from posttx.networks.predictor import load_ensemble
 from posttx.networks.splits import check_splits
@@ -142,6 +144,29 @@ for told, changes in CONFIGURATIONS.items():
 def _(_path, _patch):
     config = {"cohorts": {"a": {"use": "train"}}, "models": {"m": {"train": {"folds": 5}}}}
     return refusal(configuration.check_patients, config, {"a": [Case(f"c{n}", "p", n, "a", "000") for n in range(9)]})
+
+
+SITES = {"A-1": "north", "A-2": "south", "B-1": "south"}
+LEFT_OUT: dict[str, list[Fact]] = {
+    "site to leave out without a table of facts": [],
+    "site to leave out that is no fact": [Fact("scanner", "case", CATEGORICAL, SITES)],
+    "site to leave out that is a number": [Fact("site", "case", NUMERIC, SITES)],
+    "site to leave out that all cases have": [Fact("site", "case", CATEGORICAL, dict.fromkeys(SITES, "north"))],
+    "case without a site to leave out": [Fact("site", "case", CATEGORICAL, {"A-1": "north", "A-2": "north"})],
+    "patient of two sites to leave out": [Fact("site", "case", CATEGORICAL, SITES)],
+}
+for told, facts in LEFT_OUT.items():
+    kind(told, "configuration", NOTHING_BEGUN)(
+        lambda _path, _patch, facts=facts: refusal(
+            values_left_out, "site", "a", {case: case[0] for case in SITES}, facts
+        )
+    )
+
+
+@kind("models that leave out and models that do not", "configuration", NOTHING_BEGUN)
+def _(_path, _patch):
+    other = {"train": {"planner": "resenc_m", "leave_out": "site"}}
+    return configured(models={"m": {"train": {}}, "n": other})
 
 
 @kind("case to picture that nobody has", "configuration", NOTHING_BEGUN)

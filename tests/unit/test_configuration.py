@@ -185,6 +185,10 @@ def test_a_valid_config_passes():
             "would have over 64 characters",
         ),
         (lambda c: c["models"]["m"]["train"].update(trainer="nnUNetTrainerNoMirroring"), "that nothing verifies"),
+        (
+            lambda c: c["models"].update(n={"train": {**TRAIN, "planner": "resenc_m", "leave_out": "site"}}),
+            "give all of them the same train.leave_out",
+        ),
         (lambda c: c["models"].update(n={"predictions": {"zz": "p"}}), "there is no cohort 'zz'"),
         (lambda c: c["models"].update(n={}), "models.n: give exactly one of train, predictions, counts, ensemble"),
         (lambda c: c["models"]["m"].update(counts={"b": "s"}), "models.m: give exactly one of train"),

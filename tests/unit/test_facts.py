@@ -4,7 +4,7 @@ import pytest
 
 from posttx.cases import find_cases
 from posttx.errors import PostTxError
-from posttx.facts import CATEGORICAL, NUMERIC, check_facts, cohort_facts, numbers_of, read_facts
+from posttx.facts import CATEGORICAL, NUMERIC, cohort_facts, known_facts, numbers_of, read_facts
 
 
 def table(folder, text, name="facts.tsv"):
@@ -78,4 +78,4 @@ def test_the_sheet_that_listed_the_cases_is_not_read_again_for_its_facts(tmp_pat
     found = {"held": find_cases("held", cohorts["held"], 1, tmp_path)}
     sheet.unlink()
     with pytest.raises(PostTxError, match="the cohort's sheet has a column 'scanner', too"):
-        check_facts(cohorts, found)
+        known_facts(cohorts, found)

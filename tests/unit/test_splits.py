@@ -23,7 +23,7 @@ from posttx.networks.splits import (
     splits_of,
 )
 from posttx.reporting import report_splits
-from write_splits import split_table, write_splits
+from write_splits import Mixed, split_table, write_splits
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 PUBLISHED = SHARED / "data" / "published" / "cases.csv"
@@ -135,7 +135,7 @@ def test_write_splits(tmp_path: Path) -> None:
     pd.concat([long, long.assign(cohort="other")]).to_parquet(tmp_path / "labels.parquet")
     write_json(tmp_path / "dataset.json", {"dataset": dict.fromkeys(cases["case"])})
     names = ["dataset.json", "cohort.parquet", "labels.parquet", "splits_final.json", "splits.parquet"]
-    write_splits(*(tmp_path / name for name in names), folds=3, seed=7)  # type: ignore[misc]
+    write_splits(*(tmp_path / name for name in names), Mixed(3, 7))  # type: ignore[misc]
     splits, table = read_json(tmp_path / "splits_final.json"), pd.read_parquet(tmp_path / "splits.parquet")
     assert list(table.columns) == ["case", "patient", "fold", "volume_A", "volume_B"]
     assert list(table["case"]) == sorted(cases["case"])
@@ -147,7 +147,7 @@ def test_write_splits(tmp_path: Path) -> None:
 def test_case_without_label_rows_counts_as_empty() -> None:
     cases, _ = cohort([1] * 4)
     labels = pd.DataFrame({"case": ["c000-0"], "name": ["A"], "label": [1], "volume_mm3": [5.0]})
-    table = split_table(cases, labels, 2, 1)
+    table = split_table(cases, labels, Mixed(2, 1))
     assert table["volume_A"].tolist() == [5.0, 0.0, 0.0, 0.0]
 
 

@@ -25,7 +25,7 @@ from posttx.code_digest import digest_of_code
 from posttx.config_paths import check_paths, check_previous
 from posttx.dates import check_dates
 from posttx.errors import PostTxError
-from posttx.facts import check_facts
+from posttx.facts import known_facts
 from posttx.exclusions import rating_notes, read_ratings, without_excluded
 from posttx.files import digest_of
 from posttx.foreign_links import check_links
@@ -33,7 +33,7 @@ from posttx.labels import load_scheme
 from posttx.layout import check_layout, stamp_layout
 from posttx.logs import told
 from posttx.memory import collect_rarely
-from posttx.networks import trainings
+from posttx.networks import left_out, trainings
 from posttx.permissions import close, close_fresh, restrict, too_open
 from posttx.path_names import check_path_names
 from posttx.planning import mend_planning
@@ -48,7 +48,10 @@ os.environ.update(configuration.environment(workflow.basedir))
 
 
 def configured():
-    """Complete and check the configuration in place; return label scheme, cases and people by cohort, and notes on both."""
+    """Complete and check the configuration in place.
+
+    Return label scheme, cases and people by cohort, what the folds leave out by case, and notes on both.
+    """
     shipped = Path(workflow.basedir) / "config"
     given = dict(config)
     config.update(configuration.complete(given, configuration.read_yaml(shipped / "config.yaml")))
@@ -72,6 +75,7 @@ def configured():
         listed = {cohort: usable_cases(kept[cohort], cohort, cohorts[cohort]) for cohort in cohorts}
         people = {cohort: people_of(listed[cohort]) for cohort in cohorts if kept[cohort].people_only}
         cases = {cohort: [] if cohort in people else listed[cohort] for cohort in cohorts}
+        values = left_out.settle_folds(config, cases, known_facts(cohorts, found))
         configuration.drop_unfit_default(config, given, cases)
         configuration.check_people(config, people)
         check_path_names(
@@ -79,14 +83,13 @@ def configured():
         )
         configuration.check_patients(config, cases)
         configuration.check_pictured(config, cases)
-        check_facts(cohorts, found)
         configuration.check_primary(config, scheme.scoring())
     except PostTxError as error:
         raise WorkflowError(told(error))
-    return scheme, cases, people, [*listing_notes(found), *rating_notes(found, ratings)]
+    return scheme, cases, people, values, [*listing_notes(found), *rating_notes(found, ratings)]
 
 
-SCHEME, CASES, PEOPLE, NOTES = configured()
+SCHEME, CASES, PEOPLE, VALUES_LEFT_OUT, NOTES = configured()
 DATASET = configuration.dataset_folder(config)
 TRAINED = trainings.trained_models(config)
 # Models whose segmentations are made here: those that are trained, and those that are made of them.

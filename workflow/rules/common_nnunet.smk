@@ -3,6 +3,8 @@
 import json
 
 FOLDS = next((settings["folds"] for settings in TRAINED.values()), 0)
+# The fact that each fold leaves one value of out, "" where folds are mixed.
+LEAVE_OUT = left_out.leave_out_of(config)
 PLANS = {trainings.plans_name(settings): settings for settings in TRAINED.values()}
 # What is planned and preprocessed; the plans of further seeds are copies.
 DATA_PLANS = list(dict.fromkeys(map(trainings.data_plans_name, TRAINED.values())))
@@ -86,6 +88,21 @@ def plan_of_first_seed(wildcards):
 def preprocessed_marker(wildcards):
     """Return the marker of the preprocessed data that a plans identifier trains on; seeds of one model share them."""
     return f"<preprocessed>/markers/{trainings.data_plans_name(PLANS[wildcards.plans])}_{wildcards.configuration}.json"
+
+
+def division():
+    """Return the number of folds; where each leaves a value of a fact out, that fact and a digest of who has which.
+
+    The table of facts is an ancient input of the folds: another column of it is no reason to train again.
+    """
+    if not LEAVE_OUT:
+        return FOLDS
+    return {"leave_out": LEAVE_OUT, "values": digest_of(VALUES_LEFT_OUT)}
+
+
+def facts_left_out(wildcards):
+    """Return the tables with the fact that the folds leave out; none where folds are mixed."""
+    return list(fact_sources(config["cohorts"][TRAIN_COHORT]).values()) if LEAVE_OUT else []
 
 
 def train_transforms(wildcards):

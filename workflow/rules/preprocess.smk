@@ -32,6 +32,7 @@ rule write_splits:
         dataset="<raw>/dataset.json",
         cohort=ancient(f"<results>/cohorts/{TRAIN_COHORT}.parquet"),
         labels=ancient("<results>/audit/labels.parquet"),
+        facts=ancient(facts_left_out),
     output:
         splits="<preprocessed>/splits_final.json",
         table="<results>/tables/splits.parquet",
@@ -46,11 +47,11 @@ rule write_splits:
         mem_mb=1_000,
         runtime=10,
     params:
-        folds=FOLDS,
+        folds=division(),
         seed=lookup("statistics/seed", within=config),
         version=versions.SPLITS,
     message:
-        "Dividing the train cohort into {params.folds} folds by patient."
+        "Dividing the train cohort into folds by patient."
     script:
         "../scripts/write_splits.py"
 

@@ -224,7 +224,9 @@ def _model_problems(config: Mapping[str, Any]) -> list[str]:
     training = _train_cohorts(config)
     if trained and len(training) != 1:
         problems.append(f"models {', '.join(trained)}: exactly one cohort needs `use: train`, not {len(training)}")
-    if len({settings["folds"] for settings in trained.values()}) > 1:
+    if len({settings.get("leave_out") for settings in trained.values()}) > 1:
+        problems.append("trained models share one splits_final.json: give all of them the same train.leave_out")
+    elif len({settings["folds"] for settings in trained.values() if not settings.get("leave_out")}) > 1:
         problems.append("trained models share one splits_final.json: give all of them the same number of folds")
     folders: dict[str, str] = {}
     for name, settings in trained.items():

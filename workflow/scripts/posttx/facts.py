@@ -158,10 +158,9 @@ def fact_sources(cohort: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(cohort[key]) for key in ("facts", "sheet") if cohort.get(key)}
 
 
-def check_facts(cohorts: Mapping[str, Mapping[str, Any]], listings: Mapping[str, Listing]) -> None:
-    """Raise the error of the first table of facts that cannot be used; ``cohorts`` are those of the config.
+def known_facts(cohorts: Mapping[str, Mapping[str, Any]], listings: Mapping[str, Listing]) -> dict[str, list[Fact]]:
+    """Return the facts of each cohort of the config, or raise the error of the first table that cannot be used.
 
     ``listings`` are what listing them found: their sheets were read for that, and are not read again.
     """
-    for name, cohort in cohorts.items():
-        _all_facts(fact_sources(cohort), listings[name].facts)
+    return {name: _all_facts(fact_sources(cohort), listings[name].facts) for name, cohort in cohorts.items()}

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from posttx.errors import PostTxError
+from posttx.networks.left_out import LEFT_OUT
 
 RESTARTS = 20
 NNUNET_SEED = 12345
@@ -101,10 +102,12 @@ def fold_table(splits: Mapping[str, Sequence[Split]], cases: pd.DataFrame) -> pd
     ``splits`` is name -> folds; ``cases`` has ``case``, ``patient`` and ``volume_<label>`` (mm3), as ``write_splits``
     leaves them. Columns: ``split``, ``fold``, cases and patients, ``shared_patients`` (with scans on both sides of the
     fold's border), ``leaked_cases`` (held-out scans of these), and per label ``present_<label>`` (held-out scans that
-    have it) and ``volume_<label>`` (their sum, mm3). No split gives an empty table.
+    have it) and ``volume_<label>`` (their sum, mm3). Where ``cases`` has ``left_out``, the column of that name lists
+    the values that are held out and in no training case of the fold. No split gives an empty table.
     """
     patients = dict(zip(cases["case"], cases["patient"], strict=True))
     volumes = cases.set_index("case").filter(regex="^volume_")
+    value = dict(zip(cases["case"], cases[LEFT_OUT], strict=True)) if LEFT_OUT in cases else {}
     rows: list[dict[str, Any]] = []
     for name, folds in splits.items():
         for number, split in enumerate(folds):
@@ -113,6 +116,7 @@ def fold_table(splits: Mapping[str, Sequence[Split]], cases: pd.DataFrame) -> pd
             row: dict[str, Any] = {
                 "split": name,
                 "fold": number,
+                **({LEFT_OUT: ", ".join(_only_held_out(split, value))} if value else {}),
                 "train_cases": len(split["train"]),
                 "held_out_cases": len(held),
             }
@@ -123,6 +127,10 @@ def fold_table(splits: Mapping[str, Sequence[Split]], cases: pd.DataFrame) -> pd
                 row |= {f"present_{label}": int((held[column] > 0).sum()), f"volume_{label}": float(held[column].sum())}
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _only_held_out(split: Split, value: Mapping[str, str]) -> list[str]:
+    return sorted({value[case] for case in split["val"]} - {value[case] for case in split["train"]})
 
 
 def check_splits(splits: Sequence[Split], patients: Mapping[str, str]) -> None:

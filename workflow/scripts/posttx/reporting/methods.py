@@ -85,11 +85,7 @@ def training(train: Mapping[str, Any]) -> list[Paragraph]:
     like = f"{trainer}, which trains as nnU-Net's {train['trainer']}" if trainer != train["trainer"] else trainer
     copies = "averaged over the eight mirrored copies of a patch" if train["mirroring"] else "without mirrored copies"
     return [
-        (
-            "Cross-validation",
-            f"{folds} folds grouped by patient: all scans of a patient are in one fold, so that no validation case has "
-            "a sibling in its training set.",
-        ),
+        ("Cross-validation", _folds(folds, train.get("leave_out"))),
         (
             "Training",
             f"{train['epochs']} epochs of {train['iterations']} iterations per fold on {train['device']} with {like}: "
@@ -106,6 +102,16 @@ def training(train: Mapping[str, Any]) -> list[Paragraph]:
             "back onto the original grid of the scan and scored there.",
         ),
     ]
+
+
+def _folds(folds: int, left_out: str | None) -> str:
+    siblings = "all scans of a patient are in one fold, so that no validation case has a sibling in its training set."
+    if not left_out:
+        return f"{folds} folds grouped by patient: {siblings}"
+    return (
+        f"{folds} folds, each of which leaves out all scans of one value of {left_out}: no validation case has a scan "
+        f"of the same {left_out} in its training set. Folds are grouped by patient, too: {siblings}"
+    )
 
 
 def evaluation(config: Mapping[str, Any]) -> list[Paragraph]:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from posttx.analysis.interpretation_rules import RULES
 from posttx.files import read_parquet, write_text
 from posttx.measures import CONTRACT
+from posttx.networks.left_out import leave_out_of
 from posttx.redaction import public_config, public_digest, public_provenance
 from posttx.reporting import checklist, report_seeds, report_splits
 from posttx.reporting import report_parts as parts
@@ -82,7 +83,7 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
         "regions": regions,
         "data": data,
         "figure_readings": readings(chain.from_iterable(pictures)),
-        "splits": report_splits.section(results),
+        "splits": report_splits.section(results, leave_out_of(config)),
         "methods": methods,
         "blocks": blocks,
         "rules": [(rule.id, rule.title, rule.described) for rule in RULES.values()],
