@@ -52,6 +52,27 @@ def test_seeds_of_a_model_are_trained_apart_on_data_that_are_preprocessed_once(c
     assert run.jobs["make_seeds"] == 2
 
 
+def test_folds_that_leave_a_site_out_are_as_many_as_sites_and_compared_with_an_earlier_run(cohorts, tmp_path):
+    facts = "".join(f"{case}\tsite {int(case[-9:-4]) % 4}\n" for case in brats_ids(10, timepoints=2))
+    (tmp_path / "facts.tsv").write_text("case\tsite\n")
+    models = {"nnunet": {"train": {"device": "cpu", "epochs": 1, "leave_out": "site"}}}
+    settings = config(cohorts, models=models)
+    settings["cohorts"]["training"]["facts"] = "facts.tsv"
+    assert "of 20 of 20 cases" in refused(tmp_path, settings)
+    (tmp_path / "facts.tsv").write_text(f"case\tsite\n{facts}")
+    run = snakemake(tmp_path, "-n", config=settings)
+    assert run.returncode == 0, run.text
+    assert run.jobs["train_fold"] == run.jobs["validate_fold"] == 4
+    assert "make_left_out" not in run.jobs
+    for name in ("metrics/training/nnunet.parquet", "tables/splits.parquet", "provenance.json"):
+        path = tmp_path / "earlier" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    run = snakemake(tmp_path, "-n", config=settings | {"statistics": {"previous": "earlier"}})
+    assert run.returncode == 0, run.text
+    assert run.jobs["make_left_out"] == 1
+
+
 @pytest.mark.parametrize(
     ("target", "last", "absent"),
     [

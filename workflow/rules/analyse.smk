@@ -99,6 +99,41 @@ rule make_seeds:
         "../scripts/make_seeds.py"
 
 
+rule make_left_out:
+    """Make the table of what a model loses where folds left out what an earlier run's mixed folds had trained on."""
+    input:
+        metrics="<results>/metrics/{cohort}/{model}.parquet",
+        splits="<results>/tables/splits.parquet",
+        earlier=mixed_run_of,
+    output:
+        parquet="<results>/tables/{cohort}/{model}/left_out.parquet",
+        csv="<results>/tables/{cohort}/{model}/left_out.csv",
+    log:
+        "<logs>/make_left_out/{cohort}/{model}.log",
+    benchmark:
+        "<benchmarks>/make_left_out/{cohort}/{model}.tsv"
+    wildcard_constraints:
+        cohort=one_of([TRAIN_COHORT] if TRAIN_COHORT else []),
+        model=one_of(COMPARED_WITH_MIXED),
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2_000,
+        runtime="30m",
+    params:
+        fact=LEAVE_OUT,
+        regions=SCHEME.scoring(),
+        primary=lookup("statistics/primary", within=config),
+        margins=lookup("statistics/margins", within=config),
+        seed=lookup("statistics/seed", within=config),
+        code=code_of("make_left_out.py"),
+    message:
+        "Comparing {wildcards.model} with the mixed folds of the earlier run."
+    script:
+        "../scripts/make_left_out.py"
+
+
 rule compare_models:
     """Compare the models of all cohorts by pairs of cases, with intervals and tests by patient and one adjustment for all."""
     input:

@@ -22,6 +22,23 @@ def compared_with(wildcards):
     return [path for cohort in COMPARED_COHORTS for path in previous_metrics(cohort)]
 
 
+def mixed_run(model):
+    """Return metrics, folds and provenance of a model's training cohort in an earlier run; none where one is absent."""
+    previous = Path(config["statistics"]["previous"] or "")
+    paths = [previous / f"metrics/{TRAIN_COHORT}/{model}.parquet", previous / "tables/splits.parquet"]
+    paths.append(previous / "provenance.json")
+    return list(map(str, paths)) if config["statistics"]["previous"] and all(map(Path.is_file, paths)) else []
+
+
+# Models whose folds leave something out, and that an earlier run may have trained with mixed folds.
+COMPARED_WITH_MIXED = [model for model in TRAINED if LEAVE_OUT and mixed_run(model)]
+
+
+def mixed_run_of(wildcards):
+    """Return the same of the model that wildcards name."""
+    return mixed_run(wildcards.model)
+
+
 def geometries_of(wildcards):
     """Return the audit's readings of all shards of a cohort."""
     folder = f"<results>/audit/shards/{wildcards.cohort}"
@@ -132,6 +149,7 @@ def report_inputs(wildcards):
         paths += figure_paths(figures.TRAINING, model=model)
         paths.append(f"<results>/nnunet/preprocessed/{DATASET}/{plans_name(model)}.json")
     paths += [f"<results>/tables/{cohort}/{model}/seeds.parquet" for cohort, model in scored if model in REPEATED]
+    paths += [f"<results>/tables/{TRAIN_COHORT}/{model}/left_out.parquet" for model in COMPARED_WITH_MIXED]
     for cohort in COMPARED_COHORTS:
         paths += [f"<results>/{kind}/{cohort}.parquet" for kind in ("comparisons", "ranks")]
         paths += figure_paths(figures.COMPARISON, cohort=cohort)

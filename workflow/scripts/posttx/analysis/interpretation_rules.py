@@ -163,6 +163,15 @@ RULES: Mapping[str, Rule] = {
             {"few": 3},
         ),
         Rule(
+            "left out",
+            "Folds that leave out",
+            "The scans of each value left out (a site, say) are compared with the same scans by the mixed folds of the "
+            "earlier run that is named, on the primary endpoint, paired by case and tested by patient, with Holm over "
+            "all values; settings in which the two trainings also differ are named. Without such a run the cost of "
+            "never having seen a value is called not known.",
+            {},
+        ),
+        Rule(
             "answer",
             "The answer at the top",
             "Each class gets the verdict of the comparison with the baseline, by Dice where the class is present. A "

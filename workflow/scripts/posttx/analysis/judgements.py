@@ -66,6 +66,7 @@ class Outcome(StrEnum):
     SEED_ALONE = auto()
     SPREAD_OF_SEEDS = auto()
     TOO_FEW_SEEDS = auto()
+    NO_MIXED_FOLDS = auto()
     OVERALL = auto()
     HIGHEST = auto()
     LOWEST = auto()
@@ -278,6 +279,11 @@ def of_comparison(row: Row) -> list[Judgement]:
     return [Judgement("comparison", Outcome(row["verdict"]), dict(row))]
 
 
+def of_left_out(row: Row) -> list[Judgement]:
+    """Say what a value of a fact loses by having been left out of training: the table's verdict."""
+    return [Judgement("left out", Outcome(row["verdict"]), dict(row))]
+
+
 def of_subgroup(row: Row) -> list[Judgement]:
     """Judge the gap of one subgroup to the cases of the other groups."""
     facts = {name: row[name] for name in ("fact", "group", "region", "value", "rest_value")}
@@ -311,6 +317,7 @@ OF_ROW: Mapping[str, Callable[[Row], list[Judgement]]] = {
     "comparison": of_comparison,
     "subgroups": of_subgroup,
     "seeds": of_seeds,
+    "left_out": of_left_out,
 }
 
 

@@ -209,6 +209,21 @@ def _few_seeds(facts: Facts) -> str:
     return f"{_of_seeds(facts)}: {facts['seeds']} seeds ({told}) are too few to say how far seeds spread"
 
 
+def _left_out(verdict: str) -> Callable[[Facts], str]:
+    def words(facts: Facts) -> str:
+        measure, values = measure_of(facts["metric"]), (facts["model_value"], facts["baseline_value"])
+        apart, mixed = ("undefined" if value != value else f"{value:.3f}" for value in values)
+        difference = number(Number(facts["difference"], facts["ci_low"], facts["ci_high"]), 3)
+        also = f"; the trainings also differ in {facts['differs']}" if facts["differs"] else ""
+        return (
+            f"{facts['left_out']} ({facts['fact']}): {facts['region']} {measure.name} {apart} where no scan of it was "
+            f"trained on, {mixed} by the mixed folds of the earlier run; {verdict}, difference {difference}, "
+            f"{facts['n_patients']} patients{also}"
+        )
+
+    return words
+
+
 _ANYWHERE: Mapping[Outcome, Words] = {
     Outcome.NOTHING_SCORED: "nothing was scored: no case has both a reference and a prediction",
     Outcome.NO_REFERENCE_HAS_IT: "no reference has {region}: how well it is segmented cannot be said",
@@ -272,6 +287,17 @@ _BY_RULE: Mapping[tuple[str, Outcome], Words] = {
     ("subgroup", Outcome.NOT_EXAMINED): _no_gap("not compared"),
     ("seeds", Outcome.SPREAD_OF_SEEDS): _seeds,
     ("seeds", Outcome.TOO_FEW_SEEDS): _few_seeds,
+    ("left out", Outcome.NO_MIXED_FOLDS): (
+        "what a {fact} loses by never having been trained on is not known: `statistics.previous` names no run of the "
+        "same model with mixed folds. A gap between them may be that, or harder scans"
+    ),
+    ("left out", Outcome.BETTER): _left_out("better when left out"),
+    ("left out", Outcome.WORSE): _left_out("worse when left out"),
+    ("left out", Outcome.EQUIVALENT): _left_out("equivalent within the margin"),
+    ("left out", Outcome.NOT_SHOWN): _left_out("no difference is shown"),
+    ("left out", Outcome.NOT_AFTER_HOLM): _left_out("no difference is shown after Holm"),
+    ("left out", Outcome.TOO_FEW_PATIENTS): _left_out("too few patients for a verdict"),
+    ("left out", Outcome.NOT_EXAMINED): _left_out("no verdict, because no interval can be given"),
     ("comparison", Outcome.BETTER): _comparison("better"),
     ("comparison", Outcome.WORSE): _comparison("worse"),
     ("comparison", Outcome.EQUIVALENT): _comparison("equivalent within the margin"),
