@@ -104,6 +104,18 @@ CHANGES: dict[str, Change | None] = {
     "cohorts.*.phantom.spacing": change(
         "cohorts.simulated.phantom.spacing", 5.0, "make_phantom_case scan_shard predict_shard", "train_fold"
     ),
+    **{
+        f"cohorts.*.phantom.pitfalls.{name}": change(
+            "cohorts.simulated.phantom.pitfalls", {name: 3}, "make_phantom_case scan_shard predict_shard", "train_fold"
+        )
+        for name in ("vessels", "plexus", "blood", "ischaemia", "csf_pockets")
+    },
+    "cohorts.*.phantom.sites": change(
+        "cohorts.simulated.phantom.sites", 2, "make_phantom_case make_subgroups gather_audit", "train_fold"
+    ),
+    "cohorts.*.phantom.rims": change(
+        "cohorts.simulated.phantom.rims", 0.5, "make_phantom_case scan_shard predict_shard", "train_fold"
+    ),
     "exclude": change("exclude", "excluding.tsv", f"scan_shard gather_audit check_audit {SCORED}", "train_fold"),
     "permissions": change("permissions", "owner", "write_report", f"make_tables {GPU} score_shard"),
     "shards": change("shards", 2, f"scan_shard audit_shard check_audit {ALL_BUT_SCAN}"),

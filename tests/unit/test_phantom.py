@@ -191,8 +191,8 @@ def write(folder: Path, case: str, seed: int) -> dict[str, str]:
 def test_same_seed_same_bytes_in_another_process(tmp_path: Path) -> None:
     here = write(tmp_path / "here", "BraTS-GLI-01000-100", 1)
     program = (
-        "import make_phantom_case as m; m.write_case("
-        "{n: f'there/{n}.nii.gz' for n in m.IMAGE_COLUMNS}, 'BraTS-GLI-01000-100', 1, 4.0)"
+        "import make_phantom_case as m; from posttx.cases import IMAGE_COLUMNS; m.write_case("
+        "{n: f'there/{n}.nii.gz' for n in IMAGE_COLUMNS}, 'BraTS-GLI-01000-100', 1, 4.0)"
     )
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS), "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, env=environment)

@@ -70,6 +70,13 @@ def facts_of_cohorts(wildcards):
 
 
 def phantom_settings(wildcards):
-    """Return seed and voxel edge of a phantom cohort."""
+    """Return seed and voxel edge of a phantom cohort, and what makes it harder than the plain one, if anything does."""
     phantom = config["cohorts"][wildcards.cohort]["phantom"]
-    return {"seed": phantom["seed"], "spacing": phantom["spacing"]}
+    harder = {
+        "pitfalls": {name: number for name, number in phantom["pitfalls"].items() if number},
+        "sites": phantom["sites"] if phantom["sites"] > 1 else 0,
+        "rims": phantom["rims"],
+    }
+    return {"seed": phantom["seed"], "spacing": phantom["spacing"]} | {
+        key: value for key, value in harder.items() if value
+    }

@@ -11,7 +11,7 @@ from posttx.auditing.cohort_audit import cohort_findings, cohort_table
 from posttx.auditing.findings import Finding, findings_table, sort_findings
 from posttx.auditing.scheme_test import scheme_findings, scheme_tests
 from posttx.auditing.shift import fact_findings, groups_table, shift_findings, shift_table
-from posttx.facts import cohort_facts, fact_sources
+from posttx.facts import cohort_facts
 from posttx.files import write_json, write_parquet
 from posttx.logs import configure_logging
 from posttx.schemas import (
@@ -53,7 +53,7 @@ def gather_audit(
 
     ``inputs``: paths of the cohort tables (``cohorts``) and of the shards' intensity, labels, findings and evidence.
     ``uses``: cohort -> train, test or predict; ``notes``: keywords of findings that planning already knew;
-    ``facts``: cohort -> tables of facts about its cases.
+    ``facts``: cohort -> its entry of the config, which says where facts about its cases come from.
     """
     cohorts = gathered(inputs["cohorts"], COHORT)
     intensity, labels = gathered(inputs["intensity"], INTENSITY), gathered(inputs["labels"], LABEL_VOLUMES)
@@ -62,7 +62,7 @@ def gather_audit(
     scheme: dict[str, Any] = scheme_tests(patients, names)
     more = cohort_findings(cohorts, intensity, labels, evidence, uses) + scheme_findings(scheme)
     more += [Finding(**note) for note in notes]
-    known = {cohort: cohort_facts(files) for cohort, files in (facts or {}).items()}
+    known = {cohort: cohort_facts(settings) for cohort, settings in (facts or {}).items()}
     shift = shift_table(cohorts, intensity, labels, known, uses)
     more += [*fact_findings(cohorts, known), *shift_findings(shift)]
     findings = pd.concat([gathered(inputs["findings"], FINDINGS), findings_table(more)], ignore_index=True)
@@ -80,5 +80,5 @@ if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     names = {int(value): name for value, name in snakemake.params.names.items()}
     # Not a parameter: the archive of `snakemake --report` tells those, and a sheet has a path.
-    facts = {cohort: fact_sources(snakemake.config["cohorts"][cohort]) for cohort in snakemake.params.uses}
+    facts = {cohort: snakemake.config["cohorts"][cohort] for cohort in snakemake.params.uses}
     gather_audit(snakemake.input, snakemake.output, snakemake.params.uses, names, snakemake.params.notes, facts)

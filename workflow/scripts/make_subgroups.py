@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from posttx.analysis.subgroups import subgroups
 from posttx.conventions import convention_of
-from posttx.facts import cohort_facts, fact_sources
+from posttx.facts import cohort_facts
 from posttx.files import replacing, write_parquet
 from posttx.logs import configure_logging
 from posttx.schemas import CASE_METRICS, read_table
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def write_subgroups(
     metrics: str | Path,
     everywhere: Sequence[str | Path],
-    facts: Mapping[str, str | Path],
+    cohort: Mapping[str, Any],
     output: Mapping[str, str | Path],
     regions: Mapping[str, Sequence[int]],
     convention: str,
@@ -32,9 +32,9 @@ def write_subgroups(
     """Write the table as ``parquet`` and ``csv``; see ``posttx.analysis.subgroups``.
 
     ``metrics`` is the model's table on the cohort, ``everywhere`` its tables on all cohorts that have a reference;
-    ``facts`` are the tables of facts about the cohort's cases (``fact_sources``).
+    ``cohort`` is the cohort's entry of the config, which says where facts about its cases come from.
     """
-    known = cohort_facts(facts)
+    known = cohort_facts(cohort)
     scores = scores_from(read_table(metrics, CASE_METRICS), regions)
     every = pd.concat([_apart(read_table(path, CASE_METRICS)) for path in everywhere], ignore_index=True)
     all_scores = scores_from(every, regions)
@@ -57,7 +57,7 @@ if __name__ == "__main__":
         snakemake.input.metrics,
         snakemake.input.everywhere,
         # Not a parameter: the archive of `snakemake --report` tells those, and a sheet has a path.
-        fact_sources(snakemake.config["cohorts"][snakemake.wildcards.cohort]),
+        snakemake.config["cohorts"][snakemake.wildcards.cohort],
         snakemake.output,
         snakemake.params.regions,
         snakemake.params.convention,

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from posttx.errors import PostTxError
-from posttx.facts import cohort_facts, fact_sources
+from posttx.facts import cohort_facts
 from posttx.files import digest_of, read_json, read_parquet, write_json, write_parquet
 from posttx.logs import configure_logging
 from posttx.networks.left_out import LEFT_OUT, folds_left_out, values_left_out
@@ -90,15 +90,15 @@ def write_splits(
     write_parquet(divided, table, {"default_split_leaks": f"{default:.6f}"})
 
 
-def left_out(cohort: str | Path, sources: Mapping[str, str], name: str, digest: str) -> dict[str, str]:
+def left_out(cohort: str | Path, settings: Mapping[str, Any], name: str, digest: str) -> dict[str, str]:
     """Return case -> what the fact ``name`` says of it, for all cases of a cohort's table.
 
-    ``sources`` are the tables of facts (``fact_sources``); an error where they say something else than the run was
-    planned on, whose ``digest`` is given.
+    ``settings`` is the cohort's entry of the config, which says where its facts come from; an error where they say
+    something else than the run was planned on, whose ``digest`` is given.
     """
     table = read_parquet(cohort, columns=["case", "patient", "cohort"])
     people = dict(zip(table["case"], table["patient"], strict=True))
-    values = values_left_out(name, str(table["cohort"].iloc[0]), people, cohort_facts(sources))
+    values = values_left_out(name, str(table["cohort"].iloc[0]), people, cohort_facts(settings))
     if digest_of(values) != digest:
         raise PostTxError(
             f"what the table of facts says of {name!r} changed since the run was planned", remedy="Run again"
@@ -113,6 +113,6 @@ if __name__ == "__main__":
     if isinstance(options.folds, Mapping):
         # Not a parameter: the archive of `snakemake --report` tells those, and a table has a path.
         cohorts = snakemake.config["cohorts"].values()
-        sources = fact_sources(next(cohort for cohort in cohorts if cohort["use"] == "train"))
-        divide = left_out(given.cohort, sources, options.folds["leave_out"], options.folds["values"])
+        settings = next(cohort for cohort in cohorts if cohort["use"] == "train")
+        divide = left_out(given.cohort, settings, options.folds["leave_out"], options.folds["values"])
     write_splits(given.dataset, given.cohort, given.labels, made.splits, made.table, divide)

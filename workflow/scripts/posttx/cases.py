@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from posttx.case_ids import BRATS_ID, IMAGE_COLUMNS, MODALITIES, Problem, Readin
 from posttx.errors import PostTxError
 from posttx.file_names import shortened
 from posttx.folders import DEPTH, read_folder
+from posttx.phantom_patients import phantom_ids
 from posttx.shards import shard_of
 from posttx.sheets import read_sheet
 
@@ -150,25 +150,6 @@ def _incomplete(listing: Listing, settings: Mapping[str, Any]) -> list[Problem]:
         if len(anchors) > 1:
             problems.append(Problem("COH002", f"case {name} stands twice: {', '.join(anchors)}", remedy=TWICE))
     return problems
-
-
-def phantom_ids(count: int, seed: int) -> list[tuple[str, str, int]]:
-    """Draw (case, patient, timepoint) of ``count`` phantom scans; the first n of a larger draw are the smaller draw.
-
-    About as many scans per patient as in BraTS 2024 (1,621 scans of 731 patients, up to ten), timepoints from 100 with
-    gaps. The seed is in the patient's number, so that two phantom cohorts share nobody.
-    """
-    draw = random.Random(seed)
-    ids: list[tuple[str, str, int]] = []
-    patient = 0
-    while len(ids) < count:
-        name = f"BraTS-GLI-{seed:02d}{patient:03d}"
-        timepoint = 100
-        for _ in range(draw.choices((1, 2, 3, 4, 6), (24, 52, 15, 6, 3))[0]):
-            ids.append((f"{name}-{timepoint}", name, timepoint))
-            timepoint += draw.choices((1, 2), (9, 1))[0]
-        patient += 1
-    return ids[:count]
 
 
 def _phantom(root: Path, settings: Mapping[str, Any], labelled: bool) -> Iterator[Row]:

@@ -1,7 +1,7 @@
 """Facts about cases: what a table says of each scan or patient beside its files (site, scanner, age, ...).
 
-A cohort's facts come from its `facts` table, and from further columns of its sheet. They group cases in tables and
-figures; they never name a file and are never part of an exported model.
+A cohort's facts come from its `facts` table, from further columns of its sheet, and from the sites of a phantom. They
+group cases in tables and figures; they never name a file and are never part of an exported model.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from typing import Any
 from posttx.case_ids import IMAGE_COLUMNS
 from posttx.cases import Listing
 from posttx.errors import PostTxError
+from posttx.phantom_patients import phantom_sites
 from posttx.sheets import sheet_facts
 
 KEYS = ("case", "patient")
 # Columns of a table of facts that say who a case is, or what the tables find out by themselves.
 RESERVED = (*KEYS, "timepoint", "cohort", "shard", "visit", "volume", *IMAGE_COLUMNS)
+SITE = "site"  # of phantoms
 CATEGORICAL, NUMERIC = "categorical", "numeric"
 LONGEST = 80
 # A numeric column with fewer values than this holds codes (0/1, a grade): each is a group of its own.
@@ -127,30 +129,37 @@ def _error(path: Path, problem: str, remedy: str) -> PostTxError:
     return PostTxError(f"the table of facts cannot be used: {problem}", remedy=remedy, file=path, code="COH004")
 
 
-def cohort_facts(sources: Mapping[str, str | Path]) -> list[Fact]:
-    """Return the facts about one cohort: those of its table and the further columns of its sheet (``fact_sources``).
+def cohort_facts(cohort: Mapping[str, Any]) -> list[Fact]:
+    """Return the facts about a cohort of the config: of its table, its sheet's further columns, its phantom's sites.
 
-    A fact that both have is an error.
+    A fact that two of them have is an error.
     """
-    return _all_facts(sources, sheet_facts(sources["sheet"]) if "sheet" in sources else {})
+    return _all_facts(cohort, sheet_facts(cohort["sheet"]) if cohort.get("sheet") else {})
 
 
-def _all_facts(sources: Mapping[str, str | Path], rows: Mapping[str, Mapping[str, str]]) -> list[Fact]:
-    """Return the facts of a cohort whose sheet says ``rows``, case -> column -> cell."""
-    found: dict[str, Fact] = {}
+def _all_facts(cohort: Mapping[str, Any], rows: Mapping[str, Mapping[str, str]]) -> list[Fact]:
+    """Return the facts of a cohort of the config whose sheet says ``rows``, case -> column -> cell."""
+    found = {fact.name: fact for fact in _phantom_facts(cohort.get("phantom"))}
     if rows:
-        path = Path(sources["sheet"])
+        path = Path(cohort["sheet"])
         names = list(dict.fromkeys(name for row in rows.values() for name in row))
         for name in (name for name in names if name not in RESERVED):
             values = {case: _value(row.get(name, ""), path, f"case {case}") for case, row in rows.items()}
             found[name] = Fact(name, "case", kind_of(values.values()), _said(values))
-    if "facts" in sources:
-        path = Path(sources["facts"])
+    if cohort.get("facts"):
+        path = Path(cohort["facts"])
         for fact in read_facts(path):
             if fact.name in found:
-                raise _error(path, f"the cohort's sheet has a column {fact.name!r}, too", "Keep one of them")
+                other = "sheet has a column" if rows else "phantom has a fact"
+                raise _error(path, f"the cohort's {other} {fact.name!r}, too", "Keep one of them")
             found[fact.name] = fact
     return list(found.values())
+
+
+def _phantom_facts(phantom: Mapping[str, Any] | None) -> list[Fact]:
+    """Return the site of each patient of a phantom cohort (settings of the config) that has several sites."""
+    sites = phantom_sites(phantom["cases"], phantom["seed"], phantom["sites"]) if phantom else {}
+    return [Fact(SITE, "patient", CATEGORICAL, sites)] if sites else []
 
 
 def fact_sources(cohort: Mapping[str, Any]) -> dict[str, str]:
@@ -163,4 +172,4 @@ def known_facts(cohorts: Mapping[str, Mapping[str, Any]], listings: Mapping[str,
 
     ``listings`` are what listing them found: their sheets were read for that, and are not read again.
     """
-    return {name: _all_facts(fact_sources(cohort), listings[name].facts) for name, cohort in cohorts.items()}
+    return {name: _all_facts(cohort, listings[name].facts) for name, cohort in cohorts.items()}

@@ -13,8 +13,10 @@ from scipy import ndimage
 
 from posttx.cases import MODALITIES
 from posttx.phantom.anatomy import Anatomy, make_anatomy, make_grid, smooth_field
+from posttx.phantom.difficulty import PLAIN, Difficulty, Scanner
 from posttx.phantom.draw import CLASSES, ET, NETC, RC, SNFH, draw_case, rng_of
 from posttx.phantom.lesions import make_labels, make_site
+from posttx.phantom.pitfalls import plant, show
 
 # Signal relative to white matter (T1, T1c) or grey matter (T2, FLAIR) of the same scan.
 TISSUES: dict[str, dict[str, float]] = {
@@ -39,18 +41,25 @@ PARTIAL_VOLUME = 0.38  # standard deviation in voxels of the blur between lesion
 
 @dataclass(frozen=True)
 class PhantomCase:
-    """Images by modality and labels, arrays L-A-S of one shape, and the affine to mm in MNI space (RAS)."""
+    """Images by modality, labels and causes (``pitfalls.Cause``), arrays L-A-S of one shape.
+
+    ``affine`` leads to mm in MNI space (RAS).
+    """
 
     images: dict[str, np.ndarray]
     labels: np.ndarray
+    causes: np.ndarray
     affine: np.ndarray
 
 
-def make_case(case: str, patient: str, timepoint: int, seed: int, spacing: float) -> PhantomCase:
+def make_case(
+    case: str, patient: str, timepoint: int, seed: int, spacing: float, difficulty: Difficulty = PLAIN
+) -> PhantomCase:
     """Make one scan; the same arguments give the same arrays.
 
     ``spacing`` in mm, 1 to 10; at 1 mm the grid is BraTS's 182 x 218 x 182. Background is exactly 0 and brain is not.
-    ``timepoint`` is part of the scan's identity, so that two of them differ even under one name.
+    ``timepoint`` is part of the scan's identity, so that two of them differ even under one name. ``difficulty`` adds to
+    the plain scan: what it leaves out has the head, lesions and noise of the plain one.
     """
     grid = make_grid(spacing)
     flip = bool(rng_of(seed, patient, "flip").random() < 0.5)
@@ -58,17 +67,22 @@ def make_case(case: str, patient: str, timepoint: int, seed: int, spacing: float
     site = make_site(anatomy, rng_of(seed, patient, "site"), flip)
     drawn = draw_case(case, patient, seed)
     scan = rng_of(seed, case, timepoint, "scan")
-    labels = make_labels(anatomy, site, drawn.voxels(spacing), 1.0 * scan.standard_normal(3))
+    labels = make_labels(anatomy, site, drawn.voxels(spacing), 1.0 * scan.standard_normal(3),
+                         difficulty.has_rim(patient, seed))  # fmt: skip
     weights = _weights(labels, anatomy.mask)
     vessels = _vessels(anatomy, rng_of(seed, patient, "vessels"))
     texture = smooth_field(rng_of(seed, patient, "texture"), grid, 7.0)[anatomy.mask]
     bleeding = rng_of(seed, patient, "blood").random() < BLEEDING_SHARE
+    planted = plant(anatomy, labels, difficulty.pitfalls, (seed, patient), (seed, case, timepoint))
+    planting = rng_of(seed, case, timepoint, "pitfalls")
+    scanner = difficulty.scanner(patient)
     images = {}
     for modality in MODALITIES:
         signal = _signal(modality, anatomy, weights, vessels, texture, bleeding, scan)
-        signal = _acquire(signal, anatomy, scan)
+        show(signal, modality, planted, texture, planting)
+        signal = _acquire(signal, modality, anatomy, scanner, scan)
         images[modality] = _store(signal, anatomy.mask, drawn.p99[modality], drawn.dtypes[modality])
-    return PhantomCase(images, labels, grid.affine)
+    return PhantomCase(images, labels, planted.causes, grid.affine)
 
 
 def _weights(labels: np.ndarray, mask: np.ndarray) -> dict[int, np.ndarray]:
@@ -142,10 +156,14 @@ def _signal(
     return signal
 
 
-def _acquire(signal: np.ndarray, anatomy: Anatomy, scan: np.random.Generator) -> np.ndarray:
-    """Add what a scanner adds: a bias field, and Rician noise that shrinks with the voxel's edge length."""
+def _acquire(
+    signal: np.ndarray, modality: str, anatomy: Anatomy, scanner: Scanner, scan: np.random.Generator
+) -> np.ndarray:
+    """Add what a scanner adds: its contrast, a bias field, and Rician noise that shrinks with the voxel's edge."""
+    if modality in scanner.powers:
+        signal = np.maximum(signal, 1e-3) ** np.float32(scanner.powers[modality])
     bias = np.exp(scan.uniform(0.03, 0.09) * smooth_field(scan, anatomy.grid, 70.0)[anatomy.mask])
-    level = np.float32(scan.uniform(0.02, 0.05) / anatomy.grid.spacing)
+    level = np.float32(scanner.noise * scan.uniform(0.02, 0.05) / anatomy.grid.spacing)
     real = signal * bias + level * scan.standard_normal(signal.size, dtype=np.float32)
     imaginary = level * scan.standard_normal(signal.size, dtype=np.float32)
     return np.hypot(real, imaginary)

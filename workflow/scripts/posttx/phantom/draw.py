@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+
+from posttx.phantom_patients import patient_number
 
 NETC, SNFH, ET, RC = 1, 2, 3, 4
 CLASSES = (NETC, SNFH, ET, RC)
@@ -92,8 +93,8 @@ def patient_uniforms(patient: str, seed: int) -> np.ndarray:
     the id, Niederreiter 1978), so that a cohort of few patients already covers the common patterns and both tails.
     An id without a number gets a hashed place in the sequence.
     """
-    match = re.search(r"([0-9]+)$", patient)
-    index = int(match[1]) if match else int(rng_of(seed, patient, "index").integers(1 << 30))
+    number = patient_number(patient)
+    index = int(rng_of(seed, patient, "index").integers(1 << 30)) if number is None else number
     return (rng_of(EDITION, seed, "patients").random(STEPS.size) + index * STEPS) % 1.0
 
 

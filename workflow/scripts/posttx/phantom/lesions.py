@@ -13,6 +13,7 @@ from posttx.phantom.draw import ET, NETC, RC, SNFH
 
 SIGHT_MM = (0.0, -17.0, 10.0)  # a point near the thalami; lesion sites are seen from here
 SATELLITE_SHARE = 0.3
+RIM_GROWTH = 0.06
 FLUID = 0.5  # share of CSF from which a voxel belongs to a ventricle or a sulcus: no tumour, no oedema grows there
 
 
@@ -57,11 +58,14 @@ def make_site(anatomy: Anatomy, draw: np.random.Generator, flip: bool) -> Site:
     )
 
 
-def make_labels(anatomy: Anatomy, site: Site, voxels: Mapping[int, int], jitter: np.ndarray) -> np.ndarray:
+def make_labels(
+    anatomy: Anatomy, site: Site, voxels: Mapping[int, int], jitter: np.ndarray, rim: bool = False
+) -> np.ndarray:
     """Return the label map (uint8, the grid's shape) with exactly ``voxels`` per class where the brain has the room.
 
     ``jitter`` (3) moves the lesion by some mm, as repositioning and healing do between two scans. Each class takes the
-    voxels with the lowest score among those that are free, so volumes are met to the voxel.
+    voxels with the lowest score among those that are free, so volumes are met to the voxel. With ``rim``, ET and NETC
+    line the wall of the cavity, where there is one, instead of growing from one place of it.
     """
     labels = np.zeros(anatomy.grid.shape, np.uint8)
     radius = {label: _radius(count, anatomy.grid.spacing) for label, count in voxels.items()}
@@ -72,7 +76,7 @@ def make_labels(anatomy: Anatomy, site: Site, voxels: Mapping[int, int], jitter:
         labels[_lowest(score, anatomy.mask, voxels[RC])] = RC
     core = voxels.get(ET, 0) + voxels.get(NETC, 0)
     if core:
-        chosen = _core(anatomy, site, labels == RC, cavity, radius.get(RC, 0.0), core)
+        chosen = _core(anatomy, site, labels == RC, cavity, radius.get(RC, 0.0), core, rim)
         labels[chosen] = ET
         inner = distance_inside(_mask_of(chosen, labels.shape), anatomy.grid.spacing)
         labels[_lowest(-inner - 0.3 * site.fields[SNFH], labels == ET, voxels.get(NETC, 0))] = NETC
@@ -81,7 +85,9 @@ def make_labels(anatomy: Anatomy, site: Site, voxels: Mapping[int, int], jitter:
     return labels
 
 
-def _core(anatomy: Anatomy, site: Site, hole: np.ndarray, cavity: np.ndarray, reach: float, count: int) -> Places:
+def _core(
+    anatomy: Anatomy, site: Site, hole: np.ndarray, cavity: np.ndarray, reach: float, count: int, rim: bool
+) -> Places:
     """Return the places of ET and NETC together: at the cavity's wall, or deep below the surface without one."""
     radius = _radius(count, anatomy.grid.spacing)
     if hole.any():
@@ -95,6 +101,9 @@ def _core(anatomy: Anatomy, site: Site, hole: np.ndarray, cavity: np.ndarray, re
         second = _ellipsoid(anatomy.grid, centre + (1.9 * radius + 9.0) * site.satellite, site.stretch)
         score = np.minimum(score, 2.0 * second)
     score = score + wall.astype(np.float32) + 0.22 * radius * site.fields[ET]
+    if rim and hole.any():
+        # Even along the wall, a bit thicker where the recurrence grows.
+        score = wall.astype(np.float32) + RIM_GROWTH * score
     return _lowest(score, anatomy.mask & ~hole & (anatomy.csf < FLUID), count)
 
 
