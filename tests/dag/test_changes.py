@@ -73,6 +73,12 @@ def training(key: str, value: Any, runs: str = "train_fold validate_fold predict
     return change(f"models.nnunet.train.{key}", value, runs, spares)
 
 
+def lever(key: str, value: Any) -> Change:
+    """Return what a lever of training runs again: all from its own copy of the plan on, on the same data."""
+    return training(key, value, f"pull_levers {GPU} {SCORED}", "standardize_shard write_dataset write_splits "
+                    "plan_experiment preprocess_dataset copy_plan")  # fmt: skip
+
+
 GPU = "train_fold validate_fold predict_shard"
 SCORED = "score_shard gather_metrics make_tables write_report"
 ALL_BUT_SCAN = f"standardize_shard write_dataset {GPU} {SCORED}"
@@ -162,6 +168,9 @@ CHANGES: dict[str, Change | None] = {
     "models.*.train.plan.batch_size": training("plan", {"batch_size": 4}, f"plan_experiment {GPU}"),
     "models.*.train.plan.batch_dice": training("plan", {"batch_dice": True}, f"plan_experiment {GPU}"),
     "models.*.train.plan.features": training("plan", {"features": [8, 16, 32]}, f"plan_experiment {GPU}"),
+    "models.*.train.attention": lever("attention", "gates"),
+    "models.*.train.boundary.between": lever("boundary", {"between": ["RC", "ET"], "weight": 1}),
+    "models.*.train.boundary.weight": lever("boundary", {"between": ["RC", "ET"], "weight": 0.5}),
     "models.*.train.device": training("device", "cuda", "write_report", f"{GPU} score_shard"),
     "models.*.train.mirroring": training("mirroring", False, "validate_fold predict_shard score_shard", "train_fold"),
     "models.*.train.uncertainty": training("uncertainty", True, "predict_shard gather_metrics", "train_fold"),

@@ -73,6 +73,17 @@ def test_folds_that_leave_a_site_out_are_as_many_as_sites_and_compared_with_an_e
     assert run.jobs["make_left_out"] == 1
 
 
+def test_levers_are_trained_on_data_that_are_planned_and_preprocessed_once(cohorts, tmp_path):
+    train = {"device": "cpu", "epochs": 1, "folds": 2}
+    gated = {"train": {**train, "attention": "gates", "further_seeds": [7]}}
+    run = snakemake(tmp_path, "-n", config=config(cohorts, models={"gated": gated}))
+    assert run.returncode == 0, run.text
+    assert run.jobs["plan_experiment"] == run.jobs["preprocess_dataset"] == 1
+    assert run.jobs["pull_levers"] == 2
+    assert "copy_plan" not in run.jobs
+    assert run.jobs["train_fold"] == 4
+
+
 @pytest.mark.parametrize(
     ("target", "last", "absent"),
     [

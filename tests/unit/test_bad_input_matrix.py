@@ -49,9 +49,11 @@ from posttx.networks.architectures import refuse_foreign_network
 from posttx.networks.checkpoints import LATEST, check_checkpoint, prepare_fold, write_checkpoint
 from posttx.networks.gpu_slots import take_slots
 from posttx.networks.left_out import values_left_out
-from posttx.networks.nnunet import customize_plan
+from posttx.networks.levers import planned_levers
+from posttx.networks.nnunet import customize_plan, with_levers
 from posttx.networks.predictor import load_ensemble
 from posttx.networks.splits import check_splits
+from posttx.networks.trainings import check_levers
 from posttx.nifti import write_volume
 from posttx.path_names import check_path_names
 from posttx.reporting.case_volumes import read_scan
@@ -172,6 +174,21 @@ def _(_path, _patch):
 @kind("case to picture that nobody has", "configuration", NOTHING_BEGUN)
 def _(_path, _patch):
     return refusal(configuration.check_pictured, {"report": {"cases": ["b"]}}, {"a": [Case("c", "p", 1, "a", "000")]})
+
+
+@kind("lever for a class that is not learnt", "configuration", NOTHING_BEGUN)
+def _(_path, _patch):
+    return refusal(check_levers, levered(boundary={"between": ["RC", "XY"], "weight": 1}), ["ET", "RC"])
+
+
+@kind("levers that contradict each other", "configuration", NOTHING_BEGUN)
+def _(_path, _patch):
+    chosen = {"boundary": {"between": ["RC", "ET"], "weight": 1}, "targets": "regions"}
+    return refusal(check_levers, levered(**chosen), ["ET", "RC"])
+
+
+def levered(**chosen: object) -> dict:
+    return {"models": {"m": {"train": chosen}}}
 
 
 @kind("label scheme that is not there", "configuration", NOTHING_BEGUN)
@@ -357,6 +374,18 @@ def _(_path, _patch):
 @kind("network of two stages", "planning", EARLIER)
 def _(_path, _patch):
     return refusal(customize_plan, PLAN, "3d_fullres", {"features": [4, 8]})
+
+
+@kind("network that has no attention gates", "planning", EARLIER)
+def _(_path, _patch):
+    plan = {"configurations": {"3d_fullres": {"architecture": {"network_class_name": "some.Other"}}}}
+    return refusal(with_levers, plan, "3d_fullres", {"attention": "gates"})
+
+
+@kind("plan that lost its levers", "training", EARLIER)
+def _(_path, _patch):
+    plan = {"plans_name": "nnUNetPlans_0a1b2c3d", "configurations": {"c": {"data_identifier": "nnUNetPlans_c"}}}
+    return refusal(planned_levers, plan, "c")
 
 
 @kind("patient on both sides of a fold", "planning", EARLIER)

@@ -38,6 +38,8 @@ WITHOUT_DEFAULT = {
     "cohorts.<name>.facts",
     "cohorts.<name>.phantom.cases",
     "models.<name>.train",
+    "models.<name>.train.boundary.between",
+    "models.<name>.train.boundary.weight",
     "models.<name>.predictions",
     "models.<name>.counts",
     "models.<name>.ensemble",
@@ -283,6 +285,57 @@ def test_names_of_nnunet_folders():
     changed = trainings.plans_name({**TRAIN, "plan": {"batch_size": 4}})
     assert re.fullmatch(r"nnUNetPlans_[0-9a-f]{8}", changed)
     assert changed != trainings.plans_name({**TRAIN, "plan": {"batch_size": 5}})
+
+
+def test_levers_name_the_plan_and_share_the_data_and_without_them_names_are_as_they_were():
+    off = {**TRAIN, "attention": "none", "boundary": None}
+    assert trainings.plans_name(off) == trainings.plans_name(TRAIN) == "nnUNetPlans"
+    assert trainings.levers(off) == {}
+    chosen = {"attention": "gates", "boundary": {"between": ["RC", "ET"], "weight": 1.0}}
+    names = {trainings.plans_name({**TRAIN, **{key: chosen[key] for key in keys}}) for keys in
+             (["attention"], ["boundary"], ["attention", "boundary"])}  # fmt: skip
+    assert len(names) == 3
+    assert all(re.fullmatch(r"nnUNetPlans_[0-9a-f]{8}", name) for name in names)
+    repeat = {**TRAIN, **chosen, "plan": {"batch_size": 4}, "seed": 7, "repeats": "m"}
+    assert re.fullmatch(r"nnUNetPlans_[0-9a-f]{8}_[0-9a-f]{8}_seed7", trainings.plans_name(repeat))
+    assert trainings.data_plans_name(repeat) == trainings.plans_name({**TRAIN, "plan": {"batch_size": 4}})
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (
+            {"boundary": {"between": ["RC", "XY"]}},
+            "models.m.train.boundary.between: the label scheme has no class 'XY'",
+        ),
+        (
+            {"boundary": {"between": ["RC", "ET"]}, "targets": "regions"},
+            "models.m.train.boundary: it reads single classes, and targets: regions learns classes that overlap",
+        ),
+    ],
+)
+def test_levers_that_contradict_each_other_or_the_scheme_are_refused(chosen, message):
+    config = valid()
+    config["models"]["m"]["train"] |= chosen
+    with pytest.raises(PostTxError, match=re.escape(message)):
+        trainings.check_levers(config, ["NETC", "SNFH", "ET", "RC"])
+    trainings.check_levers(valid(), ["ET"])
+
+
+@pytest.mark.parametrize(
+    "lever",
+    [
+        {"attention": "yes"},
+        {"boundary": {"between": ["ET", "ET"], "weight": 1}},
+        {"boundary": {"between": ["ET"], "weight": 1}},
+        {"boundary": {"between": ["RC", "ET"]}},
+        {"boundary": {"between": ["RC", "ET"], "weight": 0}},
+    ],
+)
+def test_levers_out_of_range_do_not_fit_the_schema(lever):
+    config = configuration.complete({"models": {"m": {"train": lever}}}, DEFAULTS)
+    with pytest.raises(PostTxError, match=rf"models\.m\.train\.{next(iter(lever))}"):
+        configuration.check_schema(config, SCHEMA)
 
 
 def test_a_case_to_be_pictured_must_exist():

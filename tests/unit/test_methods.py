@@ -16,11 +16,12 @@ from test_predictor import checkpoints, model  # noqa: F401  (a fixture)
 from test_score_shard import CASES, Cohort
 from test_standardize import Shard
 
+from posttx.configuration import read_yaml
 from posttx.files import read_json
 from posttx.geometry.grids import grid_of
 from posttx.networks.predictor import load_ensemble
-from posttx.networks.training import OPTIMIZERS, POLYNOMIAL, WEIGHT_DECAY
-from posttx.networks.trainings import trainer_class
+from posttx.networks.training import OPTIMIZERS, POLYNOMIAL, REACH, WEIGHT_DECAY
+from posttx.networks.trainings import LEVERS, trainer_class
 from posttx.nifti import read_volume
 from posttx.provenance import PACKAGES, provenance
 from posttx.reporting import methods
@@ -34,6 +35,19 @@ def told(paragraphs: list[tuple[str, str]]) -> str:
 def trained(**changes: object) -> Mapping[str, object]:
     config = tree.configured(models={"nnunet": {"train": changes}})
     return config["models"]["nnunet"]["train"]
+
+
+def test_every_lever_of_training_is_told_in_one_clause():
+    properties = read_yaml(tiny.ROOT / "config/schema/config.schema.yaml")["properties"]["models"][
+        "additionalProperties"
+    ]
+    assert set(methods.LEVER_CLAUSES) == set(LEVERS) & set(properties["properties"]["train"]["properties"])
+    assert "Changes to the training" not in dict(methods.training(trained()))
+    chosen = {"attention": "gates", "boundary": {"between": ["RC", "ET"], "weight": 0.5}}
+    text = dict(methods.training(trained(**chosen)))["Changes to the training"]
+    assert text.count(";") == len(chosen) - 1
+    assert "(Oktay et al., Attention U-Net, 2018) weigh every skip connection of the decoder but the finest" in text
+    assert f"0.5 times the mean cross-entropy of the voxels within {REACH} voxels of both RC and ET" in text
 
 
 def test_a_configuration_inherits():

@@ -72,20 +72,33 @@ def environment(root: Path, **changed: object) -> dict[str, str]:
     return {**os.environ, **folders(root), **settings, "OMP_NUM_THREADS": "1", "PYTHONPATH": scripts}
 
 
-def training_command(fold: int = 0, device: str = "cpu", last: str = "--c") -> list[str]:
+def lever_plans(root: Path, **levers: Any) -> str:
+    """Write a copy of the plan with these levers of training below ``root``, as the workflow does; return its name."""
+    from copy_plan import copy_plan
+    from posttx.networks.trainings import levers_suffix
+
+    name = PLANS + levers_suffix(levers)
+    preprocessed = root / "preprocessed" / DATASET
+    copy_plan(preprocessed / f"{PLANS}.json", preprocessed / f"{name}.json", levers, CONFIGURATION)
+    return name
+
+
+def training_command(fold: int = 0, device: str = "cpu", last: str = "--c", plans: str = PLANS) -> list[str]:
     """Return the call of ``nnUNetv2_train`` of a fold, as the rules make it."""
     beside = Path(sys.executable).parent
     program = (
         shutil.which("nnUNetv2_train", path=f"{beside}{os.pathsep}{os.environ['PATH']}") or beside / "nnUNetv2_train"
     )
-    names = ["-tr", "PostTxTrainer", "-p", PLANS, "-device", device, last]
+    names = ["-tr", "PostTxTrainer", "-p", plans, "-device", device, last]
     return [str(program), DATASET, CONFIGURATION, str(fold), *names]
 
 
-def start_training(root: Path, fold: int = 0, *, workers: int = 0, **changed: object) -> subprocess.Popen[str]:
+def start_training(
+    root: Path, fold: int = 0, *, workers: int = 0, plans: str = PLANS, **changed: object
+) -> subprocess.Popen[str]:
     """Start to train a fold with ``workers`` loader processes, in a process group of its own."""
     return subprocess.Popen(
-        training_command(fold),
+        training_command(fold, plans=plans),
         env=environment(root, STAGE="train", **changed) | {"nnUNet_n_proc_DA": str(workers)},
         start_new_session=True,
         stdout=subprocess.PIPE,
@@ -109,7 +122,12 @@ def run_training(root: Path, *, device: str = "cpu", **changed: object) -> subpr
 
 
 def make_trainer(
-    monkeypatch: "pytest.MonkeyPatch", root: Path, fold: int = 0, device: str = "cpu", **changed: object
+    monkeypatch: "pytest.MonkeyPatch",
+    root: Path,
+    fold: int = 0,
+    device: str = "cpu",
+    plans: str = PLANS,
+    **changed: object,
 ) -> Any:
     """Return the trainer as ``nnUNetv2_train`` makes it, in this process."""
     import torch
@@ -120,14 +138,14 @@ def make_trainer(
     module = importlib.import_module("posttx_trainer")
     monkeypatch.setattr(module, "configure_logging", lambda: None)
     preprocessed = root / "preprocessed" / DATASET
-    plans = read_json(preprocessed / f"{PLANS}.json") | {"continue_training": True}
+    content = read_json(preprocessed / f"{plans}.json") | {"continue_training": True}
     dataset = read_json(preprocessed / "dataset.json")
-    return module.PostTxTrainer(plans, CONFIGURATION, fold, dataset, torch.device(device))
+    return module.PostTxTrainer(content, CONFIGURATION, fold, dataset, torch.device(device))
 
 
-def model_folder(root: Path) -> Path:
+def model_folder(root: Path, plans: str = PLANS) -> Path:
     """Return nnU-Net's folder of the trained model."""
-    return root / "results" / DATASET / f"PostTxTrainer__{PLANS}__{CONFIGURATION}"
+    return root / "results" / DATASET / f"PostTxTrainer__{plans}__{CONFIGURATION}"
 
 
 def trained_model(root: Path, folds: int) -> list[Path]:

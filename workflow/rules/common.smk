@@ -84,6 +84,7 @@ def configured():
         configuration.check_patients(config, cases)
         configuration.check_pictured(config, cases)
         configuration.check_primary(config, scheme.scoring())
+        trainings.check_levers(config, scheme.learnt())
     except PostTxError as error:
         raise WorkflowError(told(error))
     return scheme, cases, people, values, [*listing_notes(found), *rating_notes(found, ratings)]
@@ -97,6 +98,8 @@ MADE_HERE = configuration.made_here(config)
 # Model -> those that differ from it by the seed of their training alone.
 REPEATED = trainings.repeated_models(config)
 IMAGE_COHORTS = [cohort for cohort, cases in CASES.items() if cases]
+# Those of the data, and those of levers and seeds trained on them.
+PLAN_NAMES = (trainings.data_plans_name, trainings.plans_name)
 TRAIN_COHORT = next((name for name, cohort in config["cohorts"].items() if cohort["use"] == "train"), None)
 
 
@@ -163,6 +166,6 @@ wildcard_constraints:
     batch=r"\d{3}",
     fold=r"\d+",
     case=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
-    plans=one_of(map(trainings.plans_name, TRAINED.values())),
+    plans=one_of(dict.fromkeys(name(train) for train in TRAINED.values() for name in PLAN_NAMES)),
     trainer=one_of(map(trainings.trainer_class, TRAINED.values())),
     configuration=r"[A-Za-z0-9_]+",

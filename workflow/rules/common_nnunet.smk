@@ -6,9 +6,10 @@ FOLDS = next((settings["folds"] for settings in TRAINED.values()), 0)
 # The fact that each fold leaves one value of out, "" where folds are mixed.
 LEAVE_OUT = left_out.leave_out_of(config)
 PLANS = {trainings.plans_name(settings): settings for settings in TRAINED.values()}
-# What is planned and preprocessed; the plans of further seeds are copies.
-DATA_PLANS = list(dict.fromkeys(map(trainings.data_plans_name, TRAINED.values())))
+# What is planned and preprocessed, with a model that is trained on it; the plans of levers and further seeds are copies.
+DATA_PLANS = {trainings.data_plans_name(settings): settings for settings in TRAINED.values()}
 COPIED_PLANS = [plans for plans in PLANS if plans not in DATA_PLANS]
+LEVERED_PLANS = [plans for plans in COPIED_PLANS if trainings.levers(PLANS[plans])]
 PREDICTED_COHORTS = [cohort for cohort in IMAGE_COHORTS if cohort != TRAIN_COHORT]
 
 
@@ -72,21 +73,26 @@ def uncertainty_folder(wildcards):
 
 def planner_of(wildcards):
     """Return the class name of the planner behind a plans identifier."""
-    return trainings.PLANNERS[PLANS[wildcards.plans]["planner"]][0]
+    return trainings.PLANNERS[DATA_PLANS[wildcards.plans]["planner"]][0]
 
 
 def overrides_of(wildcards):
     """Return what the config changes in the plan behind a plans identifier, as JSON."""
-    return json.dumps(trainings.plan_overrides(PLANS[wildcards.plans]), sort_keys=True)
+    return json.dumps(trainings.plan_overrides(DATA_PLANS[wildcards.plans]), sort_keys=True)
 
 
-def plan_of_first_seed(wildcards):
-    """Return the plan that a plans identifier of a further seed is a copy of."""
+def plan_of_data(wildcards):
+    """Return the plan of the data that a plans identifier of levers or of a further seed is a copy of."""
     return f"<preprocessed>/{trainings.data_plans_name(PLANS[wildcards.plans])}.json"
 
 
+def levers_of(wildcards):
+    """Return the levers of training behind a plans identifier, with their settings."""
+    return trainings.levers(PLANS[wildcards.plans])
+
+
 def preprocessed_marker(wildcards):
-    """Return the marker of the preprocessed data that a plans identifier trains on; seeds of one model share them."""
+    """Return the marker of the preprocessed data that a plans identifier trains on; levers and seeds share them."""
     return f"<preprocessed>/markers/{trainings.data_plans_name(PLANS[wildcards.plans])}_{wildcards.configuration}.json"
 
 

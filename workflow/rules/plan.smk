@@ -39,9 +39,9 @@ rule plan_experiment:
 
 
 rule copy_plan:
-    """Copy the plan of a model under a name of a further seed; both are trained on the same preprocessed data."""
+    """Copy a plan under the name of a further seed; both are trained on the same preprocessed data."""
     input:
-        plans=plan_of_first_seed,
+        plans=plan_of_data,
     output:
         plans="<preprocessed>/{plans}.json",
     log:
@@ -49,7 +49,7 @@ rule copy_plan:
     benchmark:
         "<benchmarks>/copy_plan/{plans}.tsv"
     wildcard_constraints:
-        plans=one_of(COPIED_PLANS),
+        plans=one_of(plans for plans in COPIED_PLANS if plans not in LEVERED_PLANS),
     conda:
         "../../envs/base.yaml"
     resources:
@@ -59,6 +59,16 @@ rule copy_plan:
         "Copying the plan for {wildcards.plans}."
     script:
         "../scripts/copy_plan.py"
+
+
+use rule copy_plan as pull_levers with:
+    wildcard_constraints:
+        plans=one_of(LEVERED_PLANS),
+    params:
+        levers=levers_of,
+        configuration="3d_fullres",
+    message:
+        "Writing the levers of training into a copy of the plan, {wildcards.plans}."
 
 
 rule check_plan:

@@ -34,6 +34,7 @@ from posttx.networks.checkpoints import (
     write_checkpoint,
 )
 from posttx.networks.devices import can_compile, memory_format, refuse_unusable
+from posttx.networks.levers import planned_levers, with_terms
 from posttx.networks.loaders import (
     NoBatchError,
     batch_bytes,
@@ -42,6 +43,7 @@ from posttx.networks.loaders import (
     time_limit,
 )
 from posttx.networks.nnunet import training_stamp
+from posttx.networks.randomness import random_state, set_random_state
 from posttx.networks.training import PROGRESS, REQUEUE, TrainingSettings, append_progress, rewind_progress
 from posttx.networks.trust import refuse_foreign, refuse_foreign_entries
 from posttx.networks.validation import validate_held_out
@@ -52,6 +54,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 class PostTxTrainer(nnUNetTrainer):
     """Trains exactly as ``nnUNetTrainer`` does (loss, augmentation, schedule), but can be stopped at any iteration.
 
+    What changes the training is in the plan (``posttx.networks.levers``), so that the stamp of the fold holds it.
     SIGTERM and SIGUSR1 write a checkpoint within the iteration and end the process with
     ``posttx.networks.training.REQUEUE``.
     The final validation is a stage of its own (``POSTTX_STAGE=validate``).
@@ -93,6 +96,7 @@ class PostTxTrainer(nnUNetTrainer):
         # nnU-Net reads pickles from there.
         refuse_foreign_entries(Path(self.preprocessed_dataset_folder), ".pkl")
         refuse_foreign_network(self.configuration_manager)
+        self.levers = planned_levers(self.plans_manager.plans, configuration)
         if settings.stage == "train":
             self.print_to_log_file(prepare_fold(self.output_folder, self._stamp()))
         seed = settings.seed + (fold if isinstance(fold, int) else 0)
@@ -128,6 +132,9 @@ class PostTxTrainer(nnUNetTrainer):
             raise PostTxError(f"there is no optimizer {self.settings.optimizer!r}", remedy="Use sgd or adamw")
         optimizer = torch.optim.AdamW(self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay)
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def _build_loss(self) -> torch.nn.Module:
+        return with_terms(super()._build_loss(), self.levers, self.dataset_json["labels"])
 
     def _stamp(self) -> dict[str, str]:
         data = Path(self.preprocessed_dataset_folder)
@@ -175,7 +182,7 @@ class PostTxTrainer(nnUNetTrainer):
         self.on_train_start()
         if self._random is not None:
             # Starting the loaders drew a batch: what follows must not depend on it.
-            _set_random_state(self._random)
+            set_random_state(self._random)
             self._random = None
         rewind_progress(self._progress_file(), self.current_epoch, self._logged_rows())
         for number in STOP_SIGNALS:
@@ -202,7 +209,7 @@ class PostTxTrainer(nnUNetTrainer):
             self._iteration += 1
             self._pause()
         # What is saved from here on goes on with the validation from its beginning.
-        self._random = self._random_state()
+        self._random = random_state(self.device)
         self.on_train_epoch_end([{"loss": np.asarray(loss)} for loss in self._losses])
         with torch.no_grad():
             self.on_validation_epoch_start()
@@ -326,7 +333,7 @@ class PostTxTrainer(nnUNetTrainer):
             "posttx": {
                 "iteration": self._iteration,
                 "losses": self._losses,
-                "random": self._random or self._random_state(),
+                "random": self._random or random_state(self.device),
                 "elapsed": monotonic() - self._epoch_began,
             },
         }
@@ -374,19 +381,3 @@ class PostTxTrainer(nnUNetTrainer):
         """Predict the held-out cases in the validation stage; after a training, do nothing."""
         if self.settings.stage == "validate":
             validate_held_out(self, self.settings.mirroring)
-
-    def _random_state(self) -> dict[str, Any]:
-        return {
-            "python": random.getstate(),
-            "numpy": np.random.get_state(),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
-        }
-
-
-def _set_random_state(state: dict[str, Any]) -> None:
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])

@@ -15,6 +15,24 @@ if TYPE_CHECKING:
 NETWORKS = ("dynamic_network_architectures.", "posttx.networks.")
 PARTS = ("torch.nn.", *NETWORKS)
 
+# nnU-Net's network -> ours with attention gates.
+GATED = {
+    "dynamic_network_architectures.architectures.unet.PlainConvUNet": "posttx.networks.attention.AttentionUNet",
+    "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet": (
+        "posttx.networks.attention.AttentionResidualEncoderUNet"
+    ),
+}
+
+
+def gated_network(name: str) -> str:
+    """Return the class that is the network of a plan with attention gates; another network is an error."""
+    if name not in GATED:
+        raise PostTxError(
+            f"the network {name} has no form with attention gates",
+            remedy="Use the planner plain, resenc_m or resenc_l, or leave attention at none",
+        )
+    return GATED[name]
+
 
 def refuse_foreign_network(configuration: ConfigurationManager) -> None:
     """Raise an error where a plan's configuration names a network or a part of one that is no class of those known.

@@ -11,6 +11,7 @@ from typing import Any
 
 from posttx.errors import PostTxError
 from posttx.files import digest_of
+from posttx.networks.architectures import gated_network
 
 FILE_ENDING = ".nii.gz"
 READER = "NibabelIO"
@@ -29,6 +30,8 @@ PUBLISHED_PLAN = {
     "network": "PlainConvUNet",
     "spacing": [1.0, 1.0, 1.0],
 }
+# What a plan holds of ours, of which nnU-Net knows nothing.
+OURS = "posttx"
 PLAN_VALUES = ("patch_size", "batch_size", "batch_dice")
 
 
@@ -115,6 +118,20 @@ def _resize_network(architecture: dict[str, Any], features: Sequence[int]) -> No
     ):
         if isinstance(architecture.get(key), list):
             architecture[key] = [architecture[key][0]] * count
+
+
+def with_levers(plans: Mapping[str, Any], configuration: str, levers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a plan that holds ``levers`` (``trainings.levers``) and the network that they ask for.
+
+    The trainer reads them from there: the stamp of a fold is made of the plan, and nnU-Net's own commands know no other
+    settings. A network that a lever cannot change is an error.
+    """
+    changed: dict[str, Any] = copy.deepcopy(dict(plans))
+    changed[OURS] = {"levers": dict(levers)}
+    if levers.get("attention", "none") != "none":
+        architecture = changed["configurations"][configuration]["architecture"]
+        architecture["network_class_name"] = gated_network(architecture["network_class_name"])
+    return changed
 
 
 def compare_plan(plans: Mapping[str, Any], configuration: str = "3d_fullres") -> list[dict[str, Any]]:

@@ -18,6 +18,8 @@ PROGRESS = "progress.jsonl"
 OPTIMIZERS = {"sgd": "stochastic gradient descent with Nesterov momentum 0.99", "adamw": "AdamW"}
 WEIGHT_DECAY = 3e-5
 POLYNOMIAL = 0.9
+# Voxels further than this from either class of an interface (in steps to one of 26 neighbours) have no weight there.
+REACH = 3
 
 
 @dataclass(frozen=True)

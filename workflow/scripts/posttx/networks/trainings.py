@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from posttx.errors import PostTxError
 from posttx.files import digest_of
 
 LONGEST_NAME = 64
@@ -16,6 +17,15 @@ PLANNERS = {
     "resenc_m": ("nnUNetPlannerResEncM", "nnUNetResEncUNetMPlans"),
     "resenc_l": ("nnUNetPlannerResEncL", "nnUNetResEncUNetLPlans"),
 }
+# Lever of training -> its value where it is off. A lever changes how a network is trained, not the data for it.
+LEVERS: dict[str, Any] = {
+    "targets": "labels",
+    "attention": "none",
+    "boundary": None,
+    "hard_negatives": None,
+    "channel_dropout": 0,
+    "sampling": "foreground",
+}
 
 
 def trained_models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -24,16 +34,17 @@ def trained_models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def plans_name(train: Mapping[str, Any]) -> str:
-    """Return nnU-Net's plans identifier; a repeat has the plan of the model that it repeats, under a name of its own.
+    """Return nnU-Net's plans identifier: that of the data, with a digest of the levers and the seed of a repeat.
 
-    nnU-Net names the folder of a model after trainer, plans and configuration: a seed has no place in it but this.
+    nnU-Net names the folder of a model after trainer, plans and configuration: levers and seeds have no place in it but
+    this.
     """
-    name = data_plans_name(train)
+    name = data_plans_name(train) + levers_suffix(levers(train))
     return f"{name}_seed{train['seed']}" if REPEATS in train else name
 
 
 def data_plans_name(train: Mapping[str, Any]) -> str:
-    """Return the plans that the preprocessed data are named after, which models that differ by their seed share.
+    """Return the plans that the preprocessed data are named after, which models that differ by levers or seed share.
 
     It is the planner's own name, with a digest of the overrides where there are any.
     """
@@ -45,6 +56,16 @@ def data_plans_name(train: Mapping[str, Any]) -> str:
 def plan_overrides(train: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the config changes in nnU-Net's plan (``train.plan``), without the keys left empty."""
     return {key: value for key, value in train["plan"].items() if value is not None}
+
+
+def levers(train: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the levers of training that are on, with their settings; none for plain nnU-Net."""
+    return {name: train[name] for name, off in LEVERS.items() if train.get(name, off) != off}
+
+
+def levers_suffix(chosen: Mapping[str, Any]) -> str:
+    """Return what levers add to a plans identifier; nothing where there are none."""
+    return f"_{digest_of(chosen)[:8]}" if chosen else ""
 
 
 def trainer_class(train: Mapping[str, Any]) -> str:
@@ -101,3 +122,26 @@ def seed_problems(name: str, train: Mapping[str, Any], models: Mapping[str, Any]
             yield f"{where}: there is a model {repeat} already"
         if len(repeat) > LONGEST_NAME:
             yield f"{where}: the model {repeat} would have over {LONGEST_NAME} characters: give {name} a shorter name"
+
+
+def check_levers(config: Mapping[str, Any], classes: Iterable[str]) -> None:
+    """Raise one error with everything in which levers of training contradict each other or the classes learnt."""
+    known = list(classes)
+    problems = [
+        f"models.{name}.train.{problem}"
+        for name, train in trained_models(config).items()
+        for problem in lever_problems(levers(train), known)
+    ]
+    if problems:
+        raise PostTxError("levers of training contradict each other or the label scheme", lines=problems)
+
+
+def lever_problems(chosen: Mapping[str, Any], classes: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong between levers of one model; ``classes`` are the names that the label scheme learns."""
+    named = {"boundary.between": chosen["boundary"]["between"]} if "boundary" in chosen else {}
+    for key, names in named.items():
+        for name in names:
+            if name not in classes:
+                yield f"{key}: the label scheme has no class {name!r}, give of {', '.join(classes)}"
+    if "boundary" in chosen and "targets" in chosen:
+        yield "boundary: it reads single classes, and targets: regions learns classes that overlap; leave one out"

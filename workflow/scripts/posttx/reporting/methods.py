@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P, FLIPS
-from posttx.networks.training import OPTIMIZERS, POLYNOMIAL, WEIGHT_DECAY
-from posttx.networks.trainings import plan_overrides, trainer_class
+from posttx.networks.training import OPTIMIZERS, POLYNOMIAL, REACH, WEIGHT_DECAY
+from posttx.networks.trainings import levers, plan_overrides, trainer_class
 from posttx.scoring.scoring_schemes import scoring_scheme
 
 Paragraph = tuple[str, str]
+# Lever of training -> its settings as a clause.
+LEVER_CLAUSES: dict[str, Callable[[Any], str]] = {
+    "attention": lambda kind: (
+        "additive attention gates (Oktay et al., Attention U-Net, 2018) weigh every skip connection of the decoder but "
+        "the finest"
+    ),
+    "boundary": lambda lever: (
+        f"{lever['weight']:g} times the mean cross-entropy of the voxels within {REACH} voxels of both "
+        f"{' and '.join(lever['between'])} is added to the loss at the finest scale, where a voxel weighs the more the "
+        "nearer it is to both"
+    ),
+}
 
 
 def preprocessing(config: Mapping[str, Any]) -> list[Paragraph]:
@@ -95,6 +107,7 @@ def training(train: Mapping[str, Any]) -> list[Paragraph]:
             f"the patches were centred on a label; seed {train['seed']} plus the number of the fold. The network "
             "after the last epoch is the one that predicts.",
         ),
+        *changed_training(train),
         (
             "Prediction",
             f"Cases of the training cohort were predicted by the one fold that had not seen them (out of fold); all "
@@ -112,6 +125,12 @@ def _folds(folds: int, left_out: str | None) -> str:
         f"{folds} folds, each of which leaves out all scans of one value of {left_out}: no validation case has a scan "
         f"of the same {left_out} in its training set. Folds are grouped by patient, too: {siblings}"
     )
+
+
+def changed_training(train: Mapping[str, Any]) -> list[Paragraph]:
+    """Return (heading, text) of what levers change in nnU-Net's training; nothing where none is on."""
+    clauses = [LEVER_CLAUSES[name](setting) for name, setting in levers(train).items()]
+    return [("Changes to the training", f"What differs from nnU-Net's: {'; '.join(clauses)}.")] if clauses else []
 
 
 def evaluation(config: Mapping[str, Any]) -> list[Paragraph]:
