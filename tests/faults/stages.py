@@ -29,7 +29,7 @@ COHORT_NAME, SHARD, MODEL = "held_out", "000", "theirs"
 PATIENTS = ("BraTS-GLI-00031", "BraTS-GLI-00032")
 CASES = tuple(f"{patient}-100" for patient in PATIENTS)
 SCHEME = load_scheme(ROOT / "config/labels/brats2024.yaml")
-NAMES = {label.value: label.name for label in SCHEME.labels}
+NAMES = SCHEME.names
 AUDIT_TABLES = ("intensity", "labels", "findings", "geometry", "evidence", "thumbnails")
 SETTINGS = {"orientation": "RAS", "spacing": 8.0, "clip_percentiles": [1, 99]}
 

@@ -59,11 +59,11 @@ def test_scores_that_are_whole_at_the_end_and_damaged_inside_are_named(results: 
         STAGES["gather"].run(results, data)
 
 
-@pytest.mark.parametrize("text", ["", '{"stamp": "x', "[]", "{}"])
+@pytest.mark.parametrize("text", ["", '{"stamp": "x', "[]", "{}", '{"stamp": "x"}'])
 def test_a_prediction_under_a_torn_stamp_is_made_again(tmp_path: Path, text: str) -> None:
     target = Target(tmp_path)
     (tmp_path / f"{FIRST}.nii.gz").write_bytes(b"a prediction")
-    (tmp_path / f".{FIRST}.json").write_text('{"stamp": "x"}')
+    (tmp_path / f".{FIRST}.json").write_text('{"stamp": "x", "components": {}}')
     assert target.stands(FIRST, "x")
     (tmp_path / f".{FIRST}.json").write_text(text)
     assert not target.stands(FIRST, "x")

@@ -44,8 +44,8 @@ def run(scene: Scene, report: Report) -> None:
     report.check("programs", programs == 1, programs)
     report.check("finite", bool(torch.isfinite(logits).all()), "all logits")
     report.note("logit_difference", float((logits - eager).abs().max()))
-    ours = compiled.label_map(logits, properties)
-    _compare(report, "eager", ours, ensemble.label_map(eager, properties))
+    ours = compiled.segmentation(logits, properties).label_map
+    _compare(report, "eager", ours, ensemble.segmentation(eager, properties).label_map)
     _compare(report, "nnunet", ours, theirs(scene, checkpoints, volumes))
 
     target = Target(scene.scratch / "predicted")

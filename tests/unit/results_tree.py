@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "workflow/report"
 SCHEME = load_scheme(ROOT / "config/labels/brats2024.yaml")
 COLORS = region_colors(SCHEME)
-NAMES = {label.value: label.name for label in SCHEME.labels}
+NAMES = SCHEME.names
 LOOKS = {"colors": COLORS, "names": NAMES, "convention": "published"}
 
 

@@ -50,7 +50,7 @@ def _(folder):
     scheme = load_scheme(ROOT / "config/labels/brats2021.yaml")
     files = files_of(folder, FULL)
     rewrite(files["seg"], voxels=lambda data: np.array([0, 1, 2, 4, 0], np.uint8)[data])
-    return of_case(files, {label.value: label.name for label in scheme.labels})
+    return of_case(files, scheme.names)
 
 
 @kind("compressed under .nii", "audit")

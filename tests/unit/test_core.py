@@ -226,7 +226,7 @@ def test_progress_is_logged(caplog):
 
 def test_the_default_scheme_has_the_official_integers():
     scheme = load_scheme(ROOT / "config/labels/brats2024.yaml")
-    assert {label.value: label.name for label in scheme.labels} == {1: "NETC", 2: "SNFH", 3: "ET", 4: "RC"}
+    assert scheme.names == {1: "NETC", 2: "SNFH", 3: "ET", 4: "RC"}
     assert scheme.scoring() == {"NETC": [1], "SNFH": [2], "ET": [3], "RC": [4], "TC": [1, 3], "WT": [1, 2, 3]}
     assert [region.label for region in scheme.regions] == [1, 2, 3, 4, None, None]
 

@@ -12,22 +12,28 @@ import pandas as pd
 import pytest
 import tiny_nnunet as tiny
 import torch
+from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 import predict_shard as script
 import restore_shard
 from posttx.errors import CasesFailedError, PostTxError
-from posttx.files import sha256_of
+from posttx.files import read_json, sha256_of, write_json
 from posttx.geometry.grids import Grid, standard_grid
 from posttx.geometry.transforms import grid_columns
-from posttx.networks import predictor
+from posttx.networks import confidence, predictor
 from posttx.networks.checkpoints import FINAL
+from posttx.networks.confidence import KEPT, Segmentation, Votes, kept_files
 from posttx.networks.nnunet import image_name
-from posttx.networks.predictions import Target, Votes
+from posttx.networks.predictions import Target
 from posttx.networks.predictor import Ensemble, load_ensemble
 from posttx.nifti import read_volume, write_volume
+from posttx.postprocess.components import components_of
+from posttx.schemas import COMPONENTS, read_table
 
 FOLDS = 2
 NEW = "BraTS-GLI-00009-100"
+NAMES = {1: "A", 2: "B", 3: "C", 4: "D"}
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +79,15 @@ def shard(model: Path, tmp_path: Path) -> Path:
 
 
 def predict(shard: Path, model: Path, folder: Path, mirroring: bool = False) -> Path:
-    script.predict_shard(shard, checkpoints(model), folder / "_cases.tsv", "cpu", mirroring)
+    predict_into(shard, model, folder, mirroring)
     return folder
+
+
+def predict_into(shard: Path, model: Path, folder: Path, mirroring: bool = False, votes: Path | None = None) -> Path:
+    """Predict a shard; return the table of its components."""
+    table = folder.with_name(f"{folder.name}.parquet")
+    script.predict_shard(shard, checkpoints(model), folder / "_cases.tsv", table, NAMES, "cpu", mirroring, votes)
+    return table
 
 
 @pytest.mark.parametrize("mirroring", [False, True])
@@ -202,39 +215,107 @@ def test_batches_do_not_change_the_result(model: Path, shard: Path) -> None:
     assert together.shape == (3, *data.shape[1:])
 
 
+def prepared(ensemble: Ensemble, shard: Path) -> tuple[torch.Tensor, dict[str, Any]]:
+    return ensemble.prepare([read_volume(shard.parent / "images" / image_name(NEW, c)) for c in range(4)])
+
+
+def finer(properties: dict[str, Any], factors: tuple[int, int, int]) -> dict[str, Any]:
+    """Return the properties of the same case if its voxels were smaller: its logits are to be resampled."""
+    shape = [factor * edge for factor, edge in zip(factors, properties["shape_before_cropping"], strict=True)]
+    bounds = zip(factors, properties["bbox_used_for_cropping"], strict=True)
+    box = [[factor * edge for edge in sides] for factor, sides in bounds]
+    return properties | {
+        "shape_after_cropping_and_before_resampling": [high - low for low, high in box],
+        "bbox_used_for_cropping": box,
+        "shape_before_cropping": shape,
+        "spacing": [1 / factor for factor in factors],
+    }
+
+
+@pytest.mark.parametrize("factors", [(1, 1, 1), (2, 2, 2), (4, 1, 1), (1, 1, 2)])
+def test_segmentations_are_those_of_nnunet_to_the_voxel(
+    model: Path, shard: Path, factors: tuple[int, int, int]
+) -> None:
+    ensemble, _ = load_ensemble(checkpoints(model), "cpu", False)
+    data, properties = prepared(ensemble, shard)
+    logits, properties = ensemble.logits(data), finer(properties, factors)
+    labels = ensemble.plans.get_label_manager(ensemble.dataset)
+    expected, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
+        logits, ensemble.plans, ensemble.configuration, labels, properties, return_probabilities=True
+    )
+    found = ensemble.segmentation(logits, properties)
+    assert np.array_equal(found.label_map, expected.transpose(2, 1, 0))
+    assert found.label_map.any()
+    for values in (found.label_map, found.probability, found.entropy):
+        assert values.dtype == np.uint8
+        assert values.flags.f_contiguous
+    probabilities = probabilities.transpose(0, 3, 2, 1).astype(float)
+    given = np.take_along_axis(probabilities, found.label_map[None].astype(int), 0)[0]
+    entropy = -(probabilities * np.log(probabilities + 1e-30)).sum(0) / np.log(3)
+    inside = found.label_map > 0
+    assert np.abs(found.probability / 255 - given)[inside].max() < 0.51 / 255
+    assert np.abs(found.entropy / 255 - entropy)[inside].max() < 0.51 / 255
+    assert not found.probability[~inside].any()
+    assert not found.entropy[~inside].any()
+
+
 def test_logits_on_the_plans_grid_are_not_resampled(model: Path, shard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ensemble, _ = load_ensemble(checkpoints(model), "cpu", False)
-    data, properties = ensemble.prepare([read_volume(shard.parent / "images" / image_name(NEW, c)) for c in range(4)])
-    logits = ensemble.logits(data)
-    expected = predictor.convert_predicted_logits_to_segmentation_with_correct_shape(
-        logits, ensemble.plans, ensemble.configuration, ensemble.plans.get_label_manager(ensemble.dataset), properties
-    )
+    data, properties = prepared(ensemble, shard)
     resampled: list[int] = []
-    convert = predictor.convert_predicted_logits_to_segmentation_with_correct_shape
-    name = "convert_predicted_logits_to_segmentation_with_correct_shape"
-    monkeypatch.setattr(predictor, name, lambda *a, **k: resampled.append(1) or convert(*a, **k))
-    label_map = ensemble.label_map(logits, properties)
+    resample = ensemble.configuration.resampling_fn_probabilities
+    monkeypatch.setattr(
+        type(ensemble.configuration),
+        "resampling_fn_probabilities",
+        lambda *given: resampled.append(1) or resample(*given[1:]),
+    )
+    logits = torch.zeros(3, *data.shape[1:])
+    ensemble.segmentation(logits, properties)
     assert resampled == []
-    assert label_map.dtype == np.uint8
-    assert label_map.flags.f_contiguous
-    assert np.array_equal(label_map, expected.transpose(2, 1, 0))
-    properties["shape_after_cropping_and_before_resampling"] = [2 * edge for edge in logits.shape[1:]]
-    properties["bbox_used_for_cropping"] = [[0, 2 * edge] for edge in logits.shape[1:]]
-    properties["shape_before_cropping"] = [2 * edge for edge in logits.shape[1:]]
-    properties["spacing"] = [0.5] * 3
-    assert ensemble.label_map(logits, properties).shape == tuple(2 * edge for edge in reversed(logits.shape[1:]))
+    ensemble.segmentation(logits, finer(properties, (2, 2, 2)))
     assert resampled == [1]
+
+
+@pytest.mark.parametrize("slab", [1, 500, 10**9])
+@pytest.mark.parametrize("regions", [False, True])
+def test_labels_and_regions_are_decided_as_by_nnunet(monkeypatch: pytest.MonkeyPatch, regions: bool, slab: int) -> None:
+    order = [2, 1, 3]
+    classes = {"background": 0, "W": [1, 2, 3], "C": [1, 3], "E": 3} if regions else {"background": 0, "A": 1, "B": 2}
+    labels = LabelManager(classes, regions_class_order=order if regions else None)
+    monkeypatch.setattr(confidence, "SLAB_VALUES", slab)
+    logits = torch.randn(3, 9, 8, 7, generator=torch.Generator().manual_seed(1)) * 3 - (2 if regions else 0)
+    # beyond what exp can do in single precision
+    logits[1, :2] += 200
+    found = confidence.decided(logits.numpy(), labels)
+    probabilities = labels.apply_inference_nonlin(logits)
+    assert np.array_equal(found.label_map, labels.convert_logits_to_segmentation(logits))
+    exact = probabilities.double().numpy()
+    for voxel in np.ndindex(found.label_map.shape):
+        label, p = int(found.label_map[voxel]), exact[(slice(None), *voxel)]
+        if not label:
+            assert found.probability[voxel] == found.entropy[voxel] == 0
+            continue
+        chances = [np.array([one, 1 - one]) for one in p] if regions else [p]
+        entropy = np.mean([-(one * np.log(one + 1e-30)).sum() / np.log(one.size) for one in chances])
+        expected = p[order.index(label)] if regions else p[label]
+        assert abs(found.probability[voxel] - 255 * expected) < 0.51
+        assert abs(found.entropy[voxel] - 255 * entropy) < 0.51
 
 
 def test_votes_of_the_folds(model: Path, shard: Path) -> None:
     ensemble, _ = load_ensemble(checkpoints(model), "cpu", False)
-    data, properties = ensemble.prepare([read_volume(shard.parent / "images" / image_name(NEW, c)) for c in range(4)])
-    label_map, dissent = ensemble.finish_with_votes(data, properties)
+    data, properties = prepared(ensemble, shard)
+    found, together = ensemble.finish_with_votes(data, properties), ensemble.finish(data, properties)
     # The folds' logits are added up in another order.
-    assert np.mean(label_map == ensemble.finish(data, properties)) >= 0.9999
-    alone = [load_ensemble([path], "cpu", False)[0].finish(data, properties) for path in checkpoints(model)]
-    assert np.array_equal(dissent, sum((one != label_map).astype(np.uint8) for one in alone))
-    assert dissent.any()
+    assert np.mean(found.label_map == together.label_map) >= 0.9999
+    both = (found.label_map == together.label_map) & (found.label_map > 0)
+    assert np.abs(found.probability[both].astype(int) - together.probability[both]).max() <= 1
+    singles = [load_ensemble([path], "cpu", False)[0] for path in checkpoints(model)]
+    alone = [single.finish(data, properties).label_map for single in singles]
+    assert found.votes is not None
+    assert found.votes.folds == FOLDS
+    assert np.array_equal(found.votes.dissent, sum((one != found.label_map).astype(np.uint8) for one in alone))
+    assert found.votes.dissent.any()
 
 
 def test_disagreement_by_hand() -> None:
@@ -254,7 +335,7 @@ def test_uncertainty_is_written_beside_the_predictions_and_kept(
     monkeypatch.setattr(Ensemble, "finish_with_votes", lambda self, *case: done.append(1) or finish(self, *case))
     for expected in (2, 2):
         # The predictions stand, the maps do not; then both.
-        script.predict_shard(shard, checkpoints(model), folder / "_cases.tsv", "cpu", False, votes)
+        predict_into(shard, model, folder, votes=votes)
         assert len(done) == expected
     table = pd.read_csv(votes / "_disagreement.tsv", sep="\t").set_index("case")["disagreement"]
     assert list(table.index) == [tiny.CASES[0], NEW]
@@ -264,6 +345,40 @@ def test_uncertainty_is_written_beside_the_predictions_and_kept(
     assert dissent.data.max() <= FOLDS
     assert table[NEW] == pytest.approx(Votes(dissent.data, FOLDS).disagreement(label_map.data))
     assert sorted(path.name for path in folder.glob("*.nii.gz")) == sorted(path.name for path in votes.glob("*.nii.gz"))
+    rows = read_table(folder.with_name(f"{folder.name}.parquet"), COMPONENTS)
+    for label, own in rows[rows["case"] == NEW].groupby("label"):
+        mean = (dissent.data[label_map.data == label] / FOLDS).mean()
+        assert np.average(own["dissent"], weights=own["voxels"].astype(float)) == pytest.approx(mean)
+
+
+def test_components_are_those_of_the_stored_predictions(
+    model: Path, shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = predict_into(shard, model, tmp_path / "out")
+    rows = read_table(table, COMPONENTS)
+    assert rows["dissent"].isna().all()
+    assert rows["p_max"].between(0, 1).all()
+    for case in (tiny.CASES[0], NEW):
+        label_map = read_volume(tmp_path / "out" / f"{case}.nii.gz").data
+        found = components_of(label_map)
+        own = rows[rows["case"] == case]
+        assert sorted(zip(own["label"], own["component"], strict=True)) == sorted(
+            zip(found.labels[1:], found.within[1:], strict=True)
+        )
+        assert own.groupby("label")["voxels"].sum().to_dict() == dict(
+            zip(*np.unique(label_map[label_map > 0], return_counts=True), strict=True)
+        )
+        first = own.iloc[own["voxels"].argmax()]
+        assert first["region"] == NAMES[first["label"]]
+    # Kept cases keep their rows, and the table is made anew; one that an older version predicted is predicted again.
+    done: list[int] = []
+    finish = Ensemble.finish
+    monkeypatch.setattr(Ensemble, "finish", lambda self, *case: done.append(1) or finish(self, *case))
+    table.unlink()
+    stamp = tmp_path / "out" / f".{NEW}.json"
+    write_json(stamp, {key: value for key, value in read_json(stamp).items() if key != "components"})
+    assert rows.equals(read_table(predict_into(shard, model, tmp_path / "out"), COMPONENTS))
+    assert done == [1]
 
 
 def test_never_more_than_two_cases_in_memory(
@@ -434,18 +549,58 @@ def test_restore_takes_each_case_from_the_fold_that_held_it_out(shard: Path, tmp
     rows.to_parquet(shard)
     summaries = []
     for fold in range(2):
-        folder = tmp_path / f"fold_{fold}" / "validation"
         for case in rows["case"]:
-            labels = np.full((24, 28, 20), fold + 1, np.uint8, order="F")
-            write_volume(folder / f"{case}.nii.gz", labels, np.diag([-1.0, 1, 1, 1]))
-        summaries.append(folder / "summary.json")
-    pd.DataFrame({"case": rows["case"], "fold": [1, 0]}).to_parquet(tmp_path / "splits.parquet")
+            labels = np.zeros((24, 28, 20), np.uint8, order="F")
+            labels[2:9] = fold + 1
+            values = {"label_map": labels, "probability": labels * 100, "entropy": (labels > 0) * np.uint8(51)}
+            for name, path in kept_files(tmp_path / f"fold_{fold}", case).items():
+                write_volume(path, values[name], np.diag([-1.0, 1, 1, 1]))
+        summaries.append(tmp_path / f"fold_{fold}" / "validation" / "summary.json")
     out = tmp_path / "out" / "_cases.tsv"
-    restore_shard.restore_shard(shard, tmp_path / "splits.parquet", summaries, out, 1)
-    assert np.all(read_volume(out.parent / f"{tiny.CASES[0]}.nii.gz").data == 4)  # the second label of the scheme
+
+    def restore(*folds: int) -> None:
+        pd.DataFrame({"case": rows["case"][: len(folds)], "fold": folds}).to_parquet(tmp_path / "splits.parquet")
+        table = tmp_path / "c.parquet"
+        restore_shard.restore_shard(shard, tmp_path / "splits.parquet", summaries, out, table, NAMES, 1)
+
+    restore(1, 0)
+    first = read_volume(out.parent / f"{tiny.CASES[0]}.nii.gz").data
+    assert np.unique(first).tolist() == [0, 4]  # the second label of the scheme
     restored = read_volume(out.parent / f"{NEW}.nii.gz")
-    assert np.all(restored.data == 1)
+    assert np.unique(restored.data).tolist() == [0, 1]
     assert restored.orientation == "PSR"
-    pd.DataFrame({"case": rows["case"][:1], "fold": [1]}).to_parquet(tmp_path / "splits.parquet")
+    table = read_table(tmp_path / "c.parquet", COMPONENTS).set_index("case")
+    assert table["region"].to_dict() == {tiny.CASES[0]: "D", NEW: "A"}
+    assert table["p_max"].tolist() == [200 / 255, 100 / 255]
+    assert table["entropy"].tolist() == [0.2, 0.2]
+    assert table["dissent"].isna().all()
+    for name in KEPT:
+        kept = kept_files(tmp_path / "fold_0", NEW)[name]
+        content = kept.read_bytes()
+        kept.unlink()
+        with pytest.raises(CasesFailedError, match=rf"1 of 2 .*\n.*does not exist.*Delete {summaries[0]} and run"):
+            restore(1, 0)
+        kept.write_bytes(content)
     with pytest.raises(PostTxError, match="in no fold"):
-        restore_shard.restore_shard(shard, tmp_path / "splits.parquet", summaries, out, 1)
+        restore(1)
+
+
+@pytest.mark.parametrize(("spacing", "axes"), [((1, 1, 5), "RAS"), ((1.7, 1.7, 1.7), "PSR"), ((0.6, 0.6, 0.6), "RAS")])
+def test_confidence_goes_back_to_a_coarser_or_finer_grid_with_every_label(spacing, axes) -> None:
+    draw = np.random.default_rng(3)
+    standard = Grid((20, 24, 25), np.diag([-1.0, 1, 1, 1]))
+    shape = tuple(int(edge / size) for edge, size in zip(standard.shape, spacing, strict=True))
+    original = standard_grid(Grid(shape, np.diag([-spacing[0], *spacing[1:], 1])), axes, spacing[0])
+    if len(set(spacing)) > 1:
+        original = Grid(shape, np.diag([-spacing[0], *spacing[1:], 1]))
+    label_map = np.zeros(standard.shape, np.uint8)
+    label_map[3:12, 4:20, 5:20], label_map[12:17, 4:20, 5:15] = 1, 2
+    sure = (draw.integers(200, 256, label_map.shape) * (label_map > 0)).astype(np.uint8)
+    row = {"case": "a", "labels": "2,5", **grid_columns(original, standard)}
+    found, _ = confidence.restored(Segmentation(label_map, sure, sure // 2), row)
+    assert np.unique(found.label_map).tolist() == [0, 2, 5]
+    inside = found.label_map > 0
+    assert found.label_map.shape == found.probability.shape == original.shape
+    assert found.probability[inside].min() >= 200
+    assert found.entropy[inside].min() >= 99
+    assert abs(found.probability[inside].mean() - sure[sure > 0].mean()) < 3

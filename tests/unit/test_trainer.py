@@ -23,6 +23,7 @@ from posttx.errors import PostTxError
 from posttx.files import digest_of, read_json
 from posttx.networks import loaders
 from posttx.networks.checkpoints import FINAL, LATEST, STAMP, check_checkpoint, read_checkpoint
+from posttx.networks.confidence import kept_files
 from posttx.networks.loaders import NoBatchError
 from posttx.networks.nnunet import image_name
 from posttx.networks.predictor import load_ensemble
@@ -388,8 +389,10 @@ def test_neither_a_clock_set_back_nor_an_epoch_without_its_line_spoils_the_curve
 
 
 def test_validation_is_a_stage_of_its_own(dataset: Path, uninterrupted: Path) -> None:
-    (uninterrupted / "validation").mkdir(exist_ok=True)
-    (uninterrupted / "validation" / "gone.nii.gz").write_bytes(b"")
+    gone = kept_files(uninterrupted, "gone").values()
+    for path in gone:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
     done = tiny.run_training(dataset, STAGE="validate", MIRRORING=False)
     assert done.returncode == 0, done.stdout
     summary = read_json(uninterrupted / "validation" / "summary.json")
@@ -397,12 +400,13 @@ def test_validation_is_a_stage_of_its_own(dataset: Path, uninterrupted: Path) ->
         f"{case}.nii.gz" for case in tiny.SPLITS[0]["val"]
     ]
     assert set(summary["mean"]) == {"1", "2"}
-    assert not (uninterrupted / "validation" / "gone.nii.gz").exists()
+    assert not any(path.exists() for path in gone)
     metrics = summary["metric_per_case"][0]["metrics"]["1"]
     assert metrics["n_ref"] == metrics["TP"] + metrics["FN"]
     # The same segmentations as predict_shard's, by the same path.
     ensemble, _ = load_ensemble([uninterrupted / FINAL], "cpu", False)
     for case in tiny.SPLITS[0]["val"]:
         images = [read_volume(dataset / "images" / "images" / image_name(case, channel)) for channel in range(4)]
-        validated = read_volume(uninterrupted / "validation" / f"{case}.nii.gz").data
-        assert np.array_equal(ensemble.segment(images), validated)
+        found = ensemble.finish(*ensemble.prepare(images))
+        for name, path in kept_files(uninterrupted, case).items():
+            assert np.array_equal(getattr(found, name), read_volume(path).data)

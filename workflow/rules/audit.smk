@@ -24,7 +24,7 @@ rule audit_shard:
         runtime="1h",
     params:
         use=lookup("cohorts/{cohort}/use", within=config),
-        names={label.value: label.name for label in SCHEME.labels},
+        names=SCHEME.names,
         geometry=lookup("audit/geometry", within=config),
         version=versions.AUDIT,
     message:
@@ -66,7 +66,7 @@ rule gather_audit:
         # Which table is whose, which the input does not say; a digest, for the archive tells parameters too.
         facts=digest_of({cohort: fact_sources(config["cohorts"][cohort]) for cohort in IMAGE_COHORTS}),
         notes=NOTES,
-        names={label.value: label.name for label in SCHEME.labels},
+        names=SCHEME.names,
         version=versions.AUDIT,
     message:
         "Gathering the audit of all cohorts."

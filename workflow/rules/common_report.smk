@@ -6,7 +6,7 @@ from posttx.reporting.palettes import described_regions, region_colors
 # Looks are parameters of figures and report alone, so that a new colour re-runs nothing else.
 REGION_COLORS = region_colors(SCHEME, config["report"]["palette"])
 LABEL_COLORS = {region.label: REGION_COLORS[region.name] for region in SCHEME.regions if region.label is not None}
-LABEL_NAMES = {label.value: label.name for label in SCHEME.labels}
+LABEL_NAMES = SCHEME.names
 
 # Cohorts with models to compare: two of this run, or one of it and one of an earlier run.
 COMPARED_COHORTS = [cohort for cohort in CASES if len(models_of(cohort)) + len(previous_metrics(cohort)) > 1]

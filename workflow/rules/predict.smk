@@ -9,6 +9,7 @@ rule restore_shard:
         summaries=fold_files("validation/summary.json"),
     output:
         cases="<results>/predictions/{cohort}/{model}/{shard}/_cases.tsv",
+        components="<results>/components/{cohort}/{model}/{shard}.parquet",
     log:
         "<logs>/restore_shard/{cohort}/{model}/{shard}.log",
     benchmark:
@@ -23,6 +24,7 @@ rule restore_shard:
         mem_mb=4_000,
         runtime=30,
     params:
+        names=SCHEME.names,
         version=versions.PREDICT,
     message:
         "Restoring out-of-fold predictions of shard {wildcards.shard} of {wildcards.cohort}."
@@ -37,6 +39,7 @@ rule predict_shard:
         checkpoints=fold_files("checkpoint_final.pth"),
     output:
         cases="<results>/predictions/{cohort}/{model}/{shard}/_cases.tsv",
+        components="<results>/components/{cohort}/{model}/{shard}.parquet",
     log:
         "<logs>/predict_shard/{cohort}/{model}/{shard}.log",
     benchmark:
@@ -55,6 +58,7 @@ rule predict_shard:
     params:
         mirroring=train_setting("mirroring"),
         uncertainty=uncertainty_folder,
+        names=json.dumps(SCHEME.names),
         version=versions.PREDICT,
     message:
         "Predicting shard {wildcards.shard} of {wildcards.cohort} with {wildcards.model}."
@@ -65,6 +69,7 @@ rule predict_shard:
         export nnUNet_extTrainer="$POSTTX_WORKFLOW/trainers" TORCHINDUCTOR_COMPILE_THREADS={threads}
         exec python "$POSTTX_WORKFLOW/scripts/with_gpu.py" --device {resources.device} --gpus {resources.gpu} -- \
             python "$POSTTX_WORKFLOW/scripts/predict_shard.py" --transforms {input.transforms:q} \
-            --cases {output.cases:q} --device {resources.device} --threads {threads} \
+            --cases {output.cases:q} --components {output.components:q} --names {params.names:q} \
+            --device {resources.device} --threads {threads} \
             --mirroring {params.mirroring} --uncertainty={params.uncertainty:q} --checkpoints {input.checkpoints:q}
         """

@@ -81,6 +81,7 @@ rule validate_fold:
         trained=subpath(input.checkpoint, ancestor=4),
         dataset=DATASET,
         mirroring=train_setting("mirroring"),
+        version=versions.VALIDATE,
     message:
         "Predicting the cases held out of fold {wildcards.fold} of {wildcards.plans}."
     shell:

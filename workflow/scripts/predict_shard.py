@@ -1,25 +1,28 @@
 """Segment the cases of a shard by the mean of all folds of a model, back on their original grids."""
 
 import argparse
+import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from posttx import versions
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.files import digest_of, read_parquet, sha256_of
 from posttx.logs import configure_logging
+from posttx.networks.confidence import Segmentation
 from posttx.networks.nnunet import image_name
-from posttx.networks.predictions import Target, Votes
+from posttx.networks.predictions import Target
 from posttx.networks.predictor import Ensemble, load_ensemble, ready
 from posttx.nifti import Volume, read_volume
 from posttx.parallel import failure_of
+from posttx.postprocess.components import components_table
+from posttx.schemas import COMPONENTS, write_table
 from posttx.shard_files import remove_others, write_case_list
 
 logger = logging.getLogger(__name__)
@@ -30,11 +33,15 @@ def predict_shard(
     transforms: str | Path,
     checkpoints: Sequence[str | Path],
     cases: str | Path,
+    components: str | Path,
+    names: Mapping[int, str],
     device: str,
     mirroring: bool,
     uncertainty: str | Path | None = None,
 ) -> None:
     """Predict every case of the ``transforms`` table into the folder of ``cases``, which is written last.
+
+    ``components`` is the table of what was predicted, component by component; ``names`` are those of the labels.
 
     A case whose file stands under an agreeing stamp (checkpoints, its images, its transform, mirroring) is kept. Every
     other one is tried; those that fail are named at the end. No case: only the empty list is written. A folder
@@ -43,7 +50,9 @@ def predict_shard(
     rows: list[Row] = read_parquet(transforms).to_dict("records")  # type: ignore[assignment]
     target = Target(Path(cases).parent, Path(uncertainty) if uncertainty else None)
     predict_rows(rows, Path(transforms).parent / "images", checkpoints, target, device, mirroring)
-    write_case_list(cases, [row["case"] for row in rows])
+    known = [row["case"] for row in rows]
+    write_table(components_table(target.components(known), names), COMPONENTS, components)
+    write_case_list(cases, known)
 
 
 def predict_rows(
@@ -78,7 +87,7 @@ def _predict(
 ) -> dict[str, PostTxError]:
     """Predict one case while the next is read and prepared: never more than two of them in memory.
 
-    A label map is written while the next case is computed, and before that one's is.
+    A case is looked at and written while the next one is computed, and before that one is written.
     """
     failures: dict[str, PostTxError] = {}
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
@@ -89,10 +98,9 @@ def _predict(
             wait([current])
             coming += [reader.submit(_prepared, ensemble, images[then["case"]]) for then in rows[number : number + 1]]
             try:
-                label_map, dissent = _segmented(ensemble, *current.result(), target.uncertainty is not None)
+                found = _segmented(ensemble, *current.result(), target.uncertainty is not None)
                 wait(writing.values())
-                votes = None if dissent is None else Votes(dissent, len(ensemble.networks))
-                writing[case] = writer.submit(target.write, row, label_map, votes, stamps[case])
+                writing[case] = writer.submit(target.write, row, found, stamps[case])
                 logger.info("predicted %s, %d of %d", case, number, len(rows))
             except Exception as error:
                 failures[case] = failure_of(case, error)
@@ -117,10 +125,8 @@ def _standardized(path: Path) -> Volume:
         raise PostTxError(error.problem, remedy=remedy, file=error.file, code=error.code) from error
 
 
-def _segmented(
-    ensemble: Ensemble, data: torch.Tensor, properties: dict[str, Any], votes: bool
-) -> tuple[np.ndarray, np.ndarray | None]:
-    return ensemble.finish_with_votes(data, properties) if votes else (ensemble.finish(data, properties), None)
+def _segmented(ensemble: Ensemble, data: torch.Tensor, properties: dict[str, Any], votes: bool) -> Segmentation:
+    return ensemble.finish_with_votes(data, properties) if votes else ensemble.finish(data, properties)
 
 
 def _stamp(row: Row, images: list[Path], digests: list[str], mirroring: bool) -> str:
@@ -133,6 +139,8 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--transforms", required=True)
     parser.add_argument("--cases", required=True)
+    parser.add_argument("--components", required=True, help="table of the predicted components")
+    parser.add_argument("--names", required=True, help="names of the scheme's labels, as JSON")
     parser.add_argument("--device", choices=["cpu", "cuda"], required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--mirroring", choices=["True", "False"], required=True)
@@ -145,5 +153,13 @@ if __name__ == "__main__":
     configure_logging()
     given = arguments(sys.argv[1:])
     torch.set_num_threads(given.threads)
-    mirroring = given.mirroring == "True"
-    predict_shard(given.transforms, given.checkpoints, given.cases, given.device, mirroring, given.uncertainty)
+    predict_shard(
+        given.transforms,
+        given.checkpoints,
+        given.cases,
+        given.components,
+        {int(label): name for label, name in json.loads(given.names).items()},
+        given.device,
+        given.mirroring == "True",
+        given.uncertainty,
+    )

@@ -67,6 +67,11 @@ class LabelScheme:
         """Return the integers of the labels, background not among them."""
         return tuple(label.value for label in self.labels)
 
+    @property
+    def names(self) -> dict[int, str]:
+        """Return integer -> label name."""
+        return {label.value: label.name for label in self.labels}
+
     def learnt(self) -> dict[str, int]:
         """Return label name -> the integer that nnU-Net learns: 1..n in label order, for it trains no gaps."""
         return {label.name: number for number, label in enumerate(self.labels, start=1)}

@@ -262,6 +262,21 @@ LESIONS = Schema(
     unique=("cohort", "model", "case", "region", "source", "lesion"),
 )
 
+# One row per 26-connected component of a single label of a prediction, on the grid of the prediction's file.
+COMPONENTS = Schema(
+    {
+        "case": _text(),
+        "label": _count(),
+        "region": _text(),
+        "component": _count(),
+        "voxels": _count(),
+        **{name: _float() for name in ("volume_mm3", "share", "p_mean", "p_max", "entropy", "dissent")},
+        "touches": _text(),
+        "surround": _count(),
+        **{f"centre_{axis}": _float() for axis in "ijk"},
+    },
+    unique=("case", "label", "component"),
+)
 
 # Distances at tolerances that the contract does not name, and the folds' disagreement, stand after its columns.
 FURTHER_COLUMNS = re.compile(r"(lesion_)?nsd_\d+(\.\d+)?|disagreement")

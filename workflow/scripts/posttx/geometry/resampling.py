@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from posttx.geometry.boxes import Box, bounding_box, widened
 from posttx.geometry.grids import TOLERANCE_VOXELS, Grid, moved
 from posttx.geometry.index_maps import copied, exact_map, index_map, largest_shift
 
+# What is less comes from rounding: a voxel that takes a label has a larger share of it.
+LEAST_WEIGHT = 1e-3
 INTERPOLATION = {"linear": 1, "cubic": 3}
 
 
@@ -51,6 +54,25 @@ def labels_on_grid(data: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
         result[where][wins] = value
         np.maximum(largest[where], share, out=largest[where])
     return _cut(result, source, target)
+
+
+def means_on_grid(values: Sequence[np.ndarray], mask: np.ndarray, source: Grid, target: Grid) -> list[np.ndarray]:
+    """Return uint8 arrays that are 0 outside a mask, all of grid ``source``, on grid ``target``; outside is 0.
+
+    Exact where ``image_on_grid`` is exact. Otherwise a voxel has the mean of the voxels of the mask among those that it
+    lies between, by their weights in linear interpolation: values at the edge of the mask are not drawn towards 0.
+    """
+    exact = exact_map(source, target)
+    if exact is not None:
+        return [copied(data, exact, target.shape) for data in values]
+    results = [np.zeros(target.shape, np.uint8, order="F") for _ in values]
+    if mask.any():
+        box = _reach(mask)
+        where, weights = _reached(mask[box], box, source, target)
+        for result, data in zip(results, values, strict=True):
+            _, sums = _reached(data[box], box, source, target)
+            result[where] = np.rint(np.divide(sums, weights, out=np.zeros_like(sums), where=weights > LEAST_WEIGHT))
+    return results
 
 
 def _interpolated(data: np.ndarray, source: Grid, target: Grid, order: int) -> np.ndarray:
@@ -121,6 +143,11 @@ def _reach(mask: np.ndarray) -> Box:
 
 def _share(data: np.ndarray, value: Any, box: Box, source: Grid, target: Grid) -> tuple[Box, np.ndarray]:
     """Return the part of ``target`` that a label can reach, and the label's share of each voxel there."""
+    return _reached(data[box] == value, box, source, target)
+
+
+def _reached(part: np.ndarray, box: Box, source: Grid, target: Grid) -> tuple[Box, np.ndarray]:
+    """Return the part of ``target`` that a box of ``source`` can reach, and the box's content interpolated there."""
     corners = np.array([(*c, 1) for c in itertools.product(*((s.start - 0.5, s.stop - 0.5) for s in box))], float)
     reached = (corners @ np.linalg.inv(index_map(source, target)).T)[:, :3]
     low = np.clip(np.floor(reached.min(axis=0)).astype(int), 0, target.shape)
@@ -130,4 +157,4 @@ def _share(data: np.ndarray, value: Any, box: Box, source: Grid, target: Grid) -
         return where, np.zeros(tuple(np.maximum(high - low, 0)), np.float32)
     near = Grid(tuple(s.stop - s.start for s in box), moved(source.affine, [s.start for s in box]))
     far = Grid(tuple(int(n) for n in high - low), moved(target.affine, low))
-    return where, _interpolated((data[box] == value).astype(np.float32), near, far, 1)
+    return where, _interpolated(part.astype(np.float32), near, far, 1)

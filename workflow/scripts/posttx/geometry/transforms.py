@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from posttx.errors import PostTxError
 from posttx.geometry.grids import Grid, columns_of, grid_from
 from posttx.geometry.index_maps import needs_resampling
-from posttx.geometry.resampling import labels_on_grid
+from posttx.geometry.resampling import labels_on_grid, means_on_grid
 
 
 def grid_columns(original: Grid, standard: Grid) -> dict[str, Any]:
@@ -35,11 +35,29 @@ def restore_labels(label_map: np.ndarray, row: Mapping[str, Any]) -> tuple[np.nd
     ``row`` is the case's row of ``transforms.parquet``. The result is identical to what was standardised where no
     resampling was needed. A map of another shape than the row's standard grid raises an error.
     """
+    original, standard = _grids_for(label_map, row)
+    return np.asfortranarray(labels_on_grid(label_map, standard, original)), original.affine
+
+
+def restore_values(values: Sequence[np.ndarray], mask: np.ndarray, row: Mapping[str, Any]) -> list[np.ndarray]:
+    """Return uint8 values that voxels of a mask have on a case's standard grid, such as probabilities, as above.
+
+    Identical where no resampling was needed. Otherwise a voxel has the mean, by weights of linear interpolation, of
+    those voxels of the mask that it is interpolated from, and 0 where none of them is in the mask.
+    """
+    original, standard = _grids_for(mask, row)
+    for array in values:
+        _grids_for(array, row)
+    return [np.asfortranarray(restored) for restored in means_on_grid(values, mask, standard, original)]
+
+
+def _grids_for(array: np.ndarray, row: Mapping[str, Any]) -> tuple[Grid, Grid]:
+    """Return the original and the standard grid of a row; raise where an array does not lie on the standard one."""
     original, standard = grids_of_row(row)
-    if label_map.shape != standard.shape:
+    if array.shape != standard.shape:
         raise PostTxError(
-            f"the label map has shape {label_map.shape}, its standard grid {standard.shape}",
+            f"the label map has shape {array.shape}, its standard grid {standard.shape}",
             remedy="Predict the case again from its standardised images",
             case=str(row.get("case", "")),
         )
-    return np.asfortranarray(labels_on_grid(label_map, standard, original)), original.affine
+    return original, standard

@@ -1,4 +1,4 @@
-"""The files of a shard's predictions: label maps, votes of the folds, and the stamps that say what they rest on."""
+"""The files of a shard's predictions: label maps, votes of the folds, and stamps: what they rest on, what they hold."""
 
 from __future__ import annotations
 
@@ -8,31 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from posttx.files import read_json, write_json, write_text
-from posttx.geometry.transforms import restore_labels
-from posttx.label_maps import of_scheme, scheme_of_row
+from posttx.networks.confidence import Segmentation, restored
 from posttx.networks.nnunet import FILE_ENDING
 from posttx.nifti import write_volume
+from posttx.postprocess.components import Columns, component_rows, rows_as_json
 from posttx.shard_files import DISAGREEMENT
-
-
-@dataclass(frozen=True)
-class Votes:
-    """Per voxel of a case how many of ``folds`` networks alone would label it otherwise than all together (uint8)."""
-
-    dissent: np.ndarray
-    folds: int
-
-    def disagreement(self, label_map: np.ndarray) -> float:
-        """Return the share of votes against the ensemble's label, over the voxels where any fold sees a lesion.
-
-        0: all folds draw the same; NaN where none draws anything.
-        """
-        concerned = (label_map > 0) | (self.dissent > 0)
-        voxels = int(concerned.sum())
-        return float(self.dissent[concerned].sum(dtype=np.int64)) / (self.folds * voxels) if voxels else math.nan
 
 
 @dataclass(frozen=True)
@@ -55,21 +36,28 @@ class Target:
             noted = read_json(self._stamp(case))
         except ValueError:
             return False
-        stands = isinstance(noted, dict) and noted.get("stamp") == stamp
+        stands = isinstance(noted, dict) and noted.get("stamp") == stamp and "components" in noted
         return stands and (self.uncertainty is None or "disagreement" in noted)
 
-    def write(self, row: Mapping[str, Any], label_map: np.ndarray, votes: Votes | None, stamp: str) -> None:
-        """Write a case's label map and votes on its original grid (``row`` of transforms), and its stamp last."""
-        noted: dict[str, Any] = {"stamp": stamp}
-        maps = [(self.folder, of_scheme(label_map, scheme_of_row(row)))]
-        if self.uncertainty is not None and votes is not None:
-            maps.append((self.uncertainty, votes.dissent))
-            share = votes.disagreement(label_map)
+    def write(self, row: Mapping[str, Any], found: Segmentation, stamp: str) -> None:
+        """Write a case's label map and votes on its original grid (``row`` of transforms), and its stamp last.
+
+        The stamp holds the rows of the components as well: they are whole where it is.
+        """
+        original, affine = restored(found, row)
+        noted: dict[str, Any] = {"stamp": stamp, "components": rows_as_json(component_rows(original, affine))}
+        maps = [(self.folder, original.label_map)]
+        if self.uncertainty is not None and found.votes is not None and original.votes is not None:
+            maps.append((self.uncertainty, original.votes.dissent))
+            share = found.votes.disagreement(found.label_map)
             noted["disagreement"] = None if math.isnan(share) else share
         for folder, content in maps:
-            restored, affine = restore_labels(content, row)
-            write_volume(folder / f"{row['case']}{FILE_ENDING}", restored, affine, int(row["form_code"]))
+            write_volume(folder / f"{row['case']}{FILE_ENDING}", content, affine, int(row["form_code"]))
         write_json(self._stamp(row["case"]), noted)
+
+    def components(self, cases: Sequence[str]) -> dict[str, Columns]:
+        """Return the rows of the components of some cases, which stand."""
+        return {case: read_json(self._stamp(case))["components"] for case in cases}
 
     def write_disagreement(self, cases: Sequence[str]) -> None:
         """Write one number per case, as tabs; nothing behind the tab where no fold sees a lesion."""

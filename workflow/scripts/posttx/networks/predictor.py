@@ -14,13 +14,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.bounding_boxes import insert_crop_into_image
-from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
 from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compute_steps_for_sliding_window
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
@@ -31,6 +31,7 @@ from posttx.errors import PostTxError
 from posttx.files import read_json
 from posttx.networks.architectures import refuse_foreign_network
 from posttx.networks.checkpoints import read_checkpoint
+from posttx.networks.confidence import Segmentation, Votes, decided
 from posttx.networks.devices import (
     claim_compiler_cache,
     is_out_of_memory,
@@ -152,7 +153,7 @@ class Ensemble:
 
     def segment(self, volumes: Sequence[Volume]) -> np.ndarray:
         """Return the label map of a case on the grid of its channel ``volumes``, in their array order (uint8)."""
-        return self.finish(*self.prepare(volumes))
+        return self.finish(*self.prepare(volumes)).label_map
 
     def prepare(self, volumes: Sequence[Volume]) -> tuple[torch.Tensor, dict[str, Any]]:
         """Crop, normalise and resample a case as nnU-Net does; return its data and what undoes that."""
@@ -165,13 +166,13 @@ class Ensemble:
         )
         return torch.from_numpy(data), properties
 
-    def finish(self, data: torch.Tensor, properties: dict[str, Any]) -> np.ndarray:
-        """Return the label map of a prepared case on the grid of its files, in NIfTI array order."""
-        return self.label_map(self.logits(data), properties)
+    def finish(self, data: torch.Tensor, properties: dict[str, Any]) -> Segmentation:
+        """Return the segmentation of a prepared case on the grid of its files, in NIfTI array order."""
+        return self.segmentation(self.logits(data), properties)
 
     @torch.inference_mode()
-    def finish_with_votes(self, data: torch.Tensor, properties: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the label map of a prepared case, and per voxel how many folds alone would label it otherwise (uint8).
+    def finish_with_votes(self, data: torch.Tensor, properties: dict[str, Any]) -> Segmentation:
+        """Return the segmentation of a prepared case with the votes of the folds.
 
         One fold after the other, so that the sums of two of them are in memory and no more.
         """
@@ -179,31 +180,36 @@ class Ensemble:
         alone = []
         for network in self.networks:
             logits = self.logits(data, [network])
-            alone.append(self.label_map(logits, properties))
+            alone.append(self.segmentation(logits, properties).label_map)
             total = logits if total is None else total.add_(logits)
         assert total is not None
-        label_map = self.label_map(total, properties)
-        dissent = np.zeros(label_map.shape, np.uint8, order="F")
+        # A probability is that of the mean, not of the sum.
+        together = self.segmentation(total.div_(len(alone)), properties)
+        dissent = np.zeros(together.label_map.shape, np.uint8, order="F")
         for other in alone:
-            dissent += other != label_map
-        return label_map, dissent
+            dissent += other != together.label_map
+        return replace(together, votes=Votes(dissent, len(alone)))
 
-    def label_map(self, logits: torch.Tensor, properties: dict[str, Any]) -> np.ndarray:
-        """Return logits as a label map on the grid of the case's files: nnU-Net's resampling, argmax and uncropping.
-
-        Where the logits lie on that grid already, nothing is resampled.
-        """
+    def segmentation(self, logits: torch.Tensor, properties: dict[str, Any]) -> Segmentation:
+        """Return logits as a segmentation on the grid of the case's files, in NIfTI array order."""
         labels = self.plans.get_label_manager(self.dataset)
-        if tuple(logits.shape[1:]) == tuple(properties["shape_after_cropping_and_before_resampling"]):
-            segmentation = np.zeros(properties["shape_before_cropping"], np.uint8)
-            inside = np.asarray(labels.convert_logits_to_segmentation(logits), np.uint8)
-            segmentation = insert_crop_into_image(segmentation, inside, properties["bbox_used_for_cropping"])
-            segmentation = segmentation.transpose(self.plans.transpose_backward)
-        else:
-            segmentation = convert_predicted_logits_to_segmentation_with_correct_shape(
-                logits, self.plans, self.configuration, labels, properties, num_threads_torch=torch.get_num_threads()
-            )
-        return np.asfortranarray(np.asarray(segmentation).transpose(2, 1, 0))
+        return decided(self.on_case_grid(logits, properties), labels).mapped(partial(self.uncropped, properties))
+
+    def on_case_grid(self, logits: torch.Tensor, properties: dict[str, Any]) -> np.ndarray:
+        """Return logits on the case's own grid, cropped, as nnU-Net resamples them; those that lie there come back."""
+        shape = properties["shape_after_cropping_and_before_resampling"]
+        if tuple(logits.shape[1:]) == tuple(shape):
+            return logits.numpy()
+        spacing = [properties["spacing"][axis] for axis in self.plans.transpose_forward]
+        # A plan of slices says nothing of the distance between them.
+        planned = [*spacing[: len(shape) - len(self.configuration.spacing)], *self.configuration.spacing]
+        return np.asarray(self.configuration.resampling_fn_probabilities(logits, shape, planned, spacing))
+
+    def uncropped(self, properties: dict[str, Any], cropped: np.ndarray) -> np.ndarray:
+        """Return uint8 values of a case's cropped grid on the grid of its files, in NIfTI array order; 0 around."""
+        whole = np.zeros(properties["shape_before_cropping"], np.uint8)
+        whole = insert_crop_into_image(whole, cropped, properties["bbox_used_for_cropping"])
+        return np.asfortranarray(whole.transpose(self.plans.transpose_backward).transpose(2, 1, 0))
 
 
 def mirrored_copies(axes: Axes) -> list[Axes]:
