@@ -80,6 +80,7 @@ def lever(key: str, value: Any) -> Change:
 
 
 GPU = "train_fold validate_fold predict_shard"
+SEEDED = {"train": CONFIG["models"]["nnunet"]["train"] | {"further_seeds": [7]}}
 SCORED = "score_shard gather_metrics make_tables write_report"
 ALL_BUT_SCAN = f"standardize_shard write_dataset {GPU} {SCORED}"
 # Key of the schema (* for names that the user gives) -> what happens. `None`: it has one value only.
@@ -139,8 +140,19 @@ CHANGES: dict[str, Change | None] = {
     ),
     "standardize.interpolation": change("standardize.interpolation", "cubic", ALL_BUT_SCAN, "scan_shard audit_shard"),
     "standardize.extra_channels": change("standardize.extra_channels", ["t1c-t1n"], ALL_BUT_SCAN, "audit_shard"),
-    "models.*.ensemble": None,
-    "models.*.weights": None,
+    "models.*.ensemble": change(
+        "models",
+        CONFIG["models"] | {"nnunet": SEEDED, "both": {"ensemble": ["nnunet", "nnunet_seed7"]}},
+        f"train_fold predict_ensemble {SCORED}",
+        "weigh_shard standardize_shard preprocess_dataset",
+    ),
+    "models.*.weights": change(
+        "models",
+        CONFIG["models"]
+        | {"nnunet": SEEDED, "both": {"ensemble": ["nnunet", "nnunet_seed7"], "weights": "out_of_fold"}},
+        f"train_fold weigh_shard choose_weights predict_ensemble {SCORED}",
+        "standardize_shard preprocess_dataset",
+    ),
     "models.*.predictions.*": change(
         "models.theirs.predictions.held", "data/again", SCORED, "train_fold standardize_shard"
     ),

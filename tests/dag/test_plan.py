@@ -84,6 +84,24 @@ def test_levers_are_trained_on_data_that_are_planned_and_preprocessed_once(cohor
     assert run.jobs["train_fold"] == 4
 
 
+@pytest.mark.parametrize("weights", ["equal", "out_of_fold"])
+def test_an_ensemble_of_models_predicts_all_cohorts_and_weighs_its_members_on_the_train_cohort(
+    cohorts, tmp_path, weights
+):
+    models = {
+        "nnunet": {"train": {"device": "cpu", "epochs": 1}},
+        "resenc": {"train": {"device": "cpu", "epochs": 1, "planner": "resenc_m"}},
+        "both": {"ensemble": ["nnunet", "resenc"], "weights": weights},
+    }
+    run = snakemake(tmp_path, "-n", config=config(cohorts, models=models))
+    assert run.returncode == 0, run.text
+    assert run.jobs["train_fold"] == 10
+    assert run.jobs["predict_ensemble"] == run.jobs["score_shard"]
+    assert run.jobs["gather_metrics"] == 6
+    assert run.jobs.get("weigh_shard", 0) == (run.jobs["restore_shard"] // 2 if weights == "out_of_fold" else 0)
+    assert run.jobs.get("choose_weights", 0) == (weights == "out_of_fold")
+
+
 @pytest.mark.parametrize(
     ("target", "last", "absent"),
     [

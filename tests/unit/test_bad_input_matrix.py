@@ -134,6 +134,17 @@ CONFIGURATIONS: dict[str, dict] = {
     "two cohorts for training": {"cohorts": {name: {"path": name, "use": "train"} for name in ("a", "b")}},
     "cohort from two sources": {"cohorts": {"a": {"path": "x", "sheet": "y", "use": "train"}}},
     "predictions for no cohort": {"models": {"m": {"predictions": {"zz": "p"}}}},
+    "ensemble of a model that is not there": {"models": {"m": {"train": {}}, "e": {"ensemble": ["m", "n"]}}},
+    "ensemble of one model": {"models": {"m": {"train": {}}, "e": {"ensemble": ["m"]}}},
+    "ensemble of one model twice": {"models": {"m": {"train": {}}, "e": {"ensemble": ["m", "m"]}}},
+    "ensemble of an ensemble": {
+        "models": {"m": {"train": {}}, "e": {"ensemble": ["m", "f"]}, "f": {"ensemble": ["m", "e"]}}
+    },
+    "ensemble with somebody's predictions": {
+        "models": {"m": {"train": {}}, "n": {"predictions": {"a": "p"}}, "e": {"ensemble": ["m", "n"]}}
+    },
+    "weights without an ensemble": {"models": {"m": {"train": {}, "weights": "equal"}}},
+    "model from two sources": {"models": {"m": {"train": {}, "counts": {"a": "s"}}}},
     "trainer without digests": {"models": {"m": {"train": {"trainer": "nnUNetTrainerNoMirroring"}}}},
     "percentiles that meet": {"standardize": {"clip_percentiles": [50, 50]}},
     "orientation RLS": {"standardize": {"orientation": "RLS"}},

@@ -148,8 +148,13 @@ def model_folder(root: Path, plans: str = PLANS) -> Path:
     return root / "results" / DATASET / f"PostTxTrainer__{plans}__{CONFIGURATION}"
 
 
-def trained_model(root: Path, folds: int) -> list[Path]:
-    """Train networks for a few steps on the dataset below ``root``; return their checkpoints, as of a model's folds."""
+def trained_model(
+    root: Path, folds: int, *, channels: int = 4, changes: dict[str, Any] | None = None, first_seed: int = 0
+) -> list[Path]:
+    """Train networks for a few steps on the dataset below ``root``; return their checkpoints, as of a model's folds.
+
+    ``channels``: the first ones of the dataset's four. ``changes`` of the plan are those of ``customize_plan``.
+    """
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -158,13 +163,15 @@ def trained_model(root: Path, folds: int) -> list[Path]:
 
     preprocessed, folder = root / "preprocessed" / DATASET, model_folder(root)
     plans, dataset = read_json(preprocessed / f"{PLANS}.json"), read_json(preprocessed / "dataset.json")
+    plans = customize_plan(plans, CONFIGURATION, changes or {})
+    dataset["channel_names"] = dict(list(dataset["channel_names"].items())[:channels])
     write_json(folder / "plans.json", plans)
     write_json(folder / "dataset.json", dataset)
     manager = PlansManager(plans)
     configuration = manager.get_configuration(CONFIGURATION)
     for fold in range(folds):
-        torch.manual_seed(fold)
-        network = nnUNetTrainer.build_network_architecture(manager, configuration, 4, 3, False)
+        torch.manual_seed(first_seed + fold)
+        network = nnUNetTrainer.build_network_architecture(manager, configuration, channels, 3, False)
         _fit(network, Ensemble([network], manager, configuration, dataset, torch.device("cpu")), root)
         checkpoint = {
             "network_weights": network.state_dict(),
@@ -182,9 +189,10 @@ def _fit(network: Any, ensemble: Any, root: Path) -> None:
     import torch
 
     images, labels = [], []
+    channels = range(len(ensemble.dataset["channel_names"]))
     for case in CASES[:3]:
         data, properties = ensemble.prepare(
-            [read_volume(root / "images" / "images" / image_name(case, channel)) for channel in range(4)]
+            [read_volume(root / "images" / "images" / image_name(case, channel)) for channel in channels]
         )
         label = read_volume(root / "images" / "labels" / f"{case}.nii.gz").data.transpose(2, 1, 0)
         inside = tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"])

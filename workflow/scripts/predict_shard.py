@@ -17,9 +17,8 @@ from posttx.files import digest_of, read_parquet, sha256_of
 from posttx.logs import configure_logging
 from posttx.networks.confidence import Segmentation
 from posttx.networks.nnunet import image_name
-from posttx.networks.predictions import Target
+from posttx.networks.predictions import Target, read_standardized
 from posttx.networks.predictor import Ensemble, load_ensemble, ready
-from posttx.nifti import Volume, read_volume
 from posttx.parallel import failure_of
 from posttx.postprocess.components import components_table
 from posttx.schemas import COMPONENTS, write_table
@@ -112,17 +111,7 @@ def _predict(
 
 
 def _prepared(ensemble: Ensemble, paths: list[Path]) -> tuple[torch.Tensor, dict[str, Any]]:
-    return ensemble.prepare([_standardized(path) for path in paths])
-
-
-def _standardized(path: Path) -> Volume:
-    try:
-        return read_volume(path)
-    except PostTxError as error:
-        # Its general remedy, to copy the file again, is for data of the user; this one was made here.
-        table = path.parents[1] / "transforms.parquet"
-        remedy = f"Delete {table} and run again: the shard is standardized anew"
-        raise PostTxError(error.problem, remedy=remedy, file=error.file, code=error.code) from error
+    return ensemble.prepare([read_standardized(path) for path in paths])
 
 
 def _segmented(ensemble: Ensemble, data: torch.Tensor, properties: dict[str, Any], votes: bool) -> Segmentation:

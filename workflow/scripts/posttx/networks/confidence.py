@@ -72,8 +72,7 @@ def kept_files(fold: Path, case: str) -> dict[str, Path]:
 def decided(logits: np.ndarray, labels: LabelManager) -> Segmentation:
     """Return logits (classes, x, y, z) as the label map that nnU-Net makes of them, with probabilities and entropies.
 
-    Networks of labels end in a softmax; those of regions in a sigmoid each: there a voxel's probability is that of the
-    region that gave it its label, and its entropy the mean of the regions' (of two outcomes each).
+    Both are those of ``sureness``, 0 in background.
     """
     shape = logits.shape[1:]
     whole = Segmentation(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
@@ -82,12 +81,21 @@ def decided(logits: np.ndarray, labels: LabelManager) -> Segmentation:
         slab = slice(first, first + thickness)
         label_map = np.asarray(labels.convert_logits_to_segmentation(logits[:, slab]), np.uint8)
         inside = label_map > 0
-        sureness = _of_regions if labels.has_regions else _of_labels
         probability, entropy = sureness(logits[:, slab][:, inside].astype(np.float32), label_map[inside], labels)
         whole.label_map[slab] = label_map
         whole.probability[slab][inside] = np.rint(probability * STEPS)
         whole.entropy[slab][inside] = np.rint(entropy * STEPS)
     return whole
+
+
+def sureness(logits: np.ndarray, given: np.ndarray, labels: LabelManager) -> tuple[np.ndarray, np.ndarray]:
+    """Return probability and entropy (0..1) of voxels with logits (classes, n) and the labels given to them.
+
+    ``logits`` may be overwritten. Networks of labels end in a softmax; those of regions in a sigmoid each: there a
+    voxel's probability is that of the region that gave it its label, and its entropy the mean of the regions' (of two
+    outcomes each).
+    """
+    return (_of_regions if labels.has_regions else _of_labels)(logits, given, labels)
 
 
 def restored(found: Segmentation, row: Mapping[str, Any]) -> tuple[Segmentation, np.ndarray]:

@@ -5,7 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from posttx.networks.trainings import repeat_name
+from posttx.networks.trainings import repeat_name, trained_models
+
+EQUAL = "equal"
+OUT_OF_FOLD = "out_of_fold"
+
+
+def ensembles(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return model name -> its members, for the models that are ensembles of models."""
+    return {name: list(model["ensemble"]) for name, model in config["models"].items() if "ensemble" in model}
+
+
+def weighting(model: Mapping[str, Any]) -> str:
+    """Return how the members of an ensemble are weighted."""
+    return str(model.get("weights", EQUAL))
+
+
+def device_of(members: list[str], config: Mapping[str, Any]) -> str:
+    """Return where an ensemble is computed: on CUDA where any of its members is."""
+    trained = trained_models(config)
+    return "cuda" if any(trained[member]["device"] == "cuda" for member in members) else "cpu"
 
 
 def ensemble_problems(name: str, models: Mapping[str, Any]) -> Iterator[str]:
@@ -30,5 +49,3 @@ def ensemble_problems(name: str, models: Mapping[str, Any]) -> Iterator[str]:
             yield f"{where}: {member} is an ensemble itself; name its members instead"
         elif "train" not in models[member]:
             yield f"{where}: {member} is not trained here, and no probabilities of it are known"
-    if members:
-        yield f"{where}: not there yet"

@@ -8,12 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from posttx.errors import PostTxError
 from posttx.files import read_json, write_json, write_text
 from posttx.networks.confidence import Segmentation, restored
 from posttx.networks.nnunet import FILE_ENDING
-from posttx.nifti import write_volume
+from posttx.nifti import Volume, read_volume, write_volume
 from posttx.postprocess.components import Columns, component_rows, rows_as_json
 from posttx.shard_files import DISAGREEMENT
+
+
+def read_standardized(path: Path) -> Volume:
+    """Read a channel that was standardized here; where it is damaged, the remedy is to make it anew."""
+    try:
+        return read_volume(path)
+    except PostTxError as error:
+        # Its general remedy, to copy the file again, is for data of the user.
+        table = path.parents[1] / "transforms.parquet"
+        remedy = f"Delete {table} and run again: the shard is standardized anew"
+        raise PostTxError(error.problem, remedy=remedy, file=error.file, code=error.code) from error
 
 
 @dataclass(frozen=True)

@@ -185,13 +185,19 @@ def markdown(
     trained: Mapping[str, Mapping[str, Any]],
     plans: Mapping[str, Mapping[str, Any]],
     provenance: Mapping[str, Any],
+    ensembles: Sequence[Mapping[str, Any]],
 ) -> str:
-    """Return the whole section as Markdown with citations as pandoc writes them, to be pasted into a paper."""
+    """Return the whole section as Markdown with citations as pandoc writes them, to be pasted into a paper.
+
+    ``ensembles`` have ``name`` and ``paragraphs`` (heading, text) each.
+    """
     parts = ["## Methods", ""]
     paragraphs = preprocessing(config) if trained else []
     for name, model in trained.items():
         train = model["train"]
         paragraphs += [(f"{heading} ({name})", text) for heading, text in network(plans[name], train) + training(train)]
+    for made in ensembles:
+        paragraphs += [(f"{heading} ({made['name']})", text) for heading, text in made["paragraphs"]]
     paragraphs += evaluation(config)
     for heading, text in paragraphs:
         parts += [f"**{heading}.** {text}", ""]

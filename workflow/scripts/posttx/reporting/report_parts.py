@@ -11,7 +11,7 @@ import pandas as pd
 from posttx.auditing.findings import findings_table
 from posttx.files import read_json, read_parquet
 from posttx.redaction import public_findings
-from posttx.reporting import methods
+from posttx.reporting import methods, report_ensembles
 from posttx.reporting import report_data as data_views
 from posttx.reporting.accepted import accepted_findings
 from posttx.reporting.figures import DATA, TRAINING
@@ -80,7 +80,7 @@ def known_cases(results: Path, name: str, settings: Mapping[str, Any]) -> pd.Dat
 def methods_section(
     results: Path, assets: Path, settings: Mapping[str, Any], provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return section 4: paragraphs, figures and tables of every model trained here, and the same as Markdown."""
+    """Return section 4: paragraphs, figures and tables of every model made here, and the same as Markdown."""
     config = settings["config"]
     models, plans = [], {}
     for name, model in settings["trained"].items():
@@ -96,11 +96,13 @@ def methods_section(
             "folds": data_views.training(folds, slug(name)),
             "figures": shown(results, TRAINING, slug(name), model=name),
         })  # fmt: skip
+    ensembles = report_ensembles.section(results, settings)
     return {
-        "markdown": methods.markdown(config, settings["trained"], plans, provenance),
+        "markdown": methods.markdown(config, settings["trained"], plans, provenance, ensembles),
         "bibliography": methods.bibliography(assets, config),
         "preprocessing": methods.preprocessing(config) if models else [],
         "models": models,
+        "ensembles": ensembles,
         "evaluation": methods.evaluation(config),
         "software": methods.software(provenance),
         "elsewhere": [name for name in config["models"] if name not in settings["made_here"]],
