@@ -32,6 +32,7 @@ from bad_input_table import DOCUMENT, counts, rows_of
 from bad_input_table import tests as documented
 from gather_metrics import remarks_on_predictions
 from import_counts import import_counts
+from postprocess_shard import postprocess_shard
 from posttx import configuration
 from posttx.analysis.comparison import compare_models
 from posttx.analysis.tables import make_tables
@@ -47,6 +48,7 @@ from posttx.labels import load_scheme
 from posttx.networks import loaders
 from posttx.networks.architectures import refuse_foreign_network
 from posttx.networks.checkpoints import LATEST, check_checkpoint, prepare_fold, write_checkpoint
+from posttx.networks.confidence import Segmentation
 from posttx.networks.gpu_slots import take_slots
 from posttx.networks.left_out import values_left_out
 from posttx.networks.levers import planned_levers
@@ -56,11 +58,14 @@ from posttx.networks.splits import check_splits
 from posttx.networks.trainings import check_levers
 from posttx.nifti import write_volume
 from posttx.path_names import check_path_names
+from posttx.postprocess.components import component_rows, components_table
+from posttx.postprocess.rules import Rule, RuleSet, read_rules
 from posttx.reporting.case_volumes import read_scan
 from posttx.reporting.figures_training import read_progress
 from posttx.reporting.report import write_report
-from posttx.schemas import GEOMETRY, write_table
+from posttx.schemas import COMPONENTS, GEOMETRY, write_table
 from posttx.scoring.predictions import check_predictions, find_predictions
+from posttx.shard_files import write_case_list
 from restore_shard import restore_shard
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -538,9 +543,44 @@ def _(_path, patch):
 def _(path, _patch):
     pd.DataFrame({"case": ["a"]}).to_parquet(path / "transforms.parquet")
     pd.DataFrame({"case": ["b"], "fold": [0]}).to_parquet(path / "splits.parquet")
-    error = refusal(restore_shard, path / "transforms.parquet", path / "splits.parquet", [], path / "out/cases.tsv", 1)
+    tables = path / "transforms.parquet", path / "splits.parquet"
+    error = refusal(restore_shard, *tables, [], path / "out/cases.tsv", path / "out/components.parquet", {}, 1)
     assert not (path / "out").exists()
     return error
+
+
+@kind("rows of components of another prediction", "prediction", OTHER_CASES)
+def _(path, _patch):
+    speck = np.zeros((4, 4, 4), np.uint8, order="F")
+    speck[1, 1, 1] = 3
+    write_volume(path / "raw/a.nii.gz", speck * 0, np.eye(4))
+    write_volume(path / "raw/b.nii.gz", speck, np.eye(4))
+    write_case_list(path / "raw/_cases.tsv", "ab")
+    rows = component_rows(Segmentation(speck, speck * 80, speck), np.eye(4))
+    write_table(components_table({"a": rows, "b": rows}, {3: "ET"}), COMPONENTS, path / "components.parquet")
+    rules = RuleSet("m", {3: "ET"}, {"ET": Rule(min_mm3=2)})
+    given = path / "raw/_cases.tsv", path / "components.parquet"
+    error = refusal(postprocess_shard, *given, rules, path / "post/_cases.tsv")
+    assert [file.name for file in (path / "post").iterdir()] == ["b.nii.gz"]
+    return error
+
+
+def of_rules(path: Path, **changed: object) -> PostTxError:
+    """Return how a file of rules of post-processing is refused that is right but for what is changed."""
+    content = {"schema": 1, "model": "m", "labels": {"3": "ET"}, "rules": {"ET": {"min_mm3": 30}}}
+    write_json(path / "rules.json", content | changed)
+    return refusal(read_rules, path / "rules.json", load_scheme(ROOT / "config/labels/brats2024.yaml"), "m")
+
+
+RULES = {
+    "rules of post-processing of another model": {"model": "n"},
+    "rules of post-processing for other labels": {"labels": {"4": "ET"}},
+    "rules of post-processing for a composite region": {"rules": {"WT": {"min_mm3": 30}}},
+    "rules of post-processing with an unknown key": {"rules": {"ET": {"min_mm": 30}}},
+    "rules of post-processing with a negative number": {"rules": {"ET": {"min_mm3": -30}}},
+}
+for told, changed in RULES.items():
+    kind(told, "configuration", NOTHING_BEGUN)(lambda path, _patch, changed=changed: of_rules(path, **changed))
 
 
 # Scoring: one case of one model is bad.

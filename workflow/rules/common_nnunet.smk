@@ -11,6 +11,8 @@ DATA_PLANS = {trainings.data_plans_name(settings): settings for settings in TRAI
 COPIED_PLANS = [plans for plans in PLANS if plans not in DATA_PLANS]
 LEVERED_PLANS = [plans for plans in COPIED_PLANS if trainings.levers(PLANS[plans])]
 PREDICTED_COHORTS = [cohort for cohort in IMAGE_COHORTS if cohort != TRAIN_COHORT]
+# Post-processed model -> the one whose predictions it is made of.
+UNPROCESSED = {name: model["postprocessed"] for name, model in config["models"].items() if "postprocessed" in model}
 
 
 pathvars:
@@ -128,6 +130,20 @@ def fold_files(name):
         return [f"{folder}/fold_{fold}/{name}" for fold in range(FOLDS)]
 
     return files
+
+
+def unprocessed(path):
+    """Return a function of wildcards: a path of the model whose predictions a post-processed one is made of."""
+
+    def path_of(wildcards):
+        return path.format(cohort=wildcards.cohort, shard=wildcards.shard, model=UNPROCESSED[wildcards.model])
+
+    return path_of
+
+
+def splits_of_train_cohort(wildcards):
+    """Return the folds where the cohort was trained on: the rules for a case are those of the fold that held it out."""
+    return "<results>/tables/splits.parquet" if wildcards.cohort == TRAIN_COHORT else []
 
 
 def all_checkpoints():

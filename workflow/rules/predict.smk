@@ -1,4 +1,4 @@
-"""Segment cases on their original grid: the train cohort out of fold, every other one by the ensemble of all folds."""
+"""Segment cases on their original grid: the train cohort out of fold, others by the mean of all folds; post-process."""
 
 
 rule restore_shard:
@@ -73,3 +73,36 @@ rule predict_shard:
             --device {resources.device} --threads {threads} \
             --mirroring {params.mirroring} --uncertainty={params.uncertainty:q} --checkpoints {input.checkpoints:q}
         """
+
+
+rule postprocess_shard:
+    """Leave out of the predictions of a shard what a model's rules drop; cases that lose nothing are linked."""
+    input:
+        predictions=unprocessed("<results>/predictions/{cohort}/{model}/{shard}/_cases.tsv"),
+        components=unprocessed("<results>/components/{cohort}/{model}/{shard}.parquet"),
+        rules=unprocessed("<results>/postprocess/{model}.json"),
+        splits=splits_of_train_cohort,
+    output:
+        cases="<results>/predictions/{cohort}/{model}/{shard}/_cases.tsv",
+    log:
+        "<logs>/postprocess_shard/{cohort}/{model}/{shard}.log",
+    benchmark:
+        "<benchmarks>/postprocess_shard/{cohort}/{model}/{shard}.tsv"
+    wildcard_constraints:
+        cohort=one_of(IMAGE_COHORTS),
+        model=one_of(UNPROCESSED),
+    conda:
+        "../../envs/base.yaml"
+    threads: 2
+    resources:
+        mem_mb=2_000,
+        runtime=30,
+    params:
+        rules_of=unprocessed("{model}"),
+        names=SCHEME.names,
+        scheme=SCHEME.name,
+        code=code_of("postprocess_shard.py"),
+    message:
+        "Post-processing shard {wildcards.shard} of {wildcards.cohort} for {wildcards.model}."
+    script:
+        "../scripts/postprocess_shard.py"

@@ -15,6 +15,7 @@ from posttx.labels import LabelScheme, is_whole
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
 SCHEMA = 1
 MEASURES = ("lesion_dice", "dice")
@@ -226,7 +227,7 @@ def _rule_problems(rules: Any, named: set[str], where: str) -> list[str]:
     return problems
 
 
-def dropped(rows: Mapping[str, Any], rules: Rules) -> np.ndarray:
+def dropped(rows: Mapping[str, Any] | pd.DataFrame, rules: Rules) -> np.ndarray:
     """Return per row of components whether the rules drop it.
 
     ``rows`` has columns ``case`` (text or numbers), ``region``, ``volume_mm3``, ``share`` and ``p_max``: a table, or a
