@@ -511,3 +511,21 @@ def test_files_that_are_missing_or_of_another_case_are_said_and_nothing_old_stan
     page.goto(page_file.as_uri() + "#model=old&case=p01-a")
     page.locator("#notice", has_text="labels/test/old/p01-a.js holds another case").wait_for()
     context.close()
+
+
+def test_a_case_without_a_modality_shows_the_images_there_are_and_says_so(opened, tmp_path):
+    write_review_page(tmp_path)
+    for case in ("p01-a", "p01-b"):
+        write_case(tmp_path, case, ("new", "old"))
+    path = tmp_path / "images/test/p01-a.js"
+    content = json.loads(path.read_text().removeprefix("posttxImages(").rstrip().removesuffix(");"))
+    for name in ("t1c", "t2w"):
+        del content["images"][name]
+    write_script(path, "posttxImages", content)
+    page = opened(tmp_path / "review.html", "#case=p01-a")
+    shown(page, "p01-a/new/t1n/both")
+    assert page.locator("#modalities button").count() == 2
+    assert page.locator("#missing").inner_text() == "This case has no T1-Gd, T2."
+    page.keyboard.press("2")
+    page.keyboard.press("4")
+    shown(page, "p01-a/new/t2f/both")

@@ -175,6 +175,9 @@ CHANGES: dict[str, Change | None] = {
     ),
     "models.*.train.checkpoint_minutes": training("checkpoint_minutes", 3, "write_report", f"{GPU} score_shard"),
     "models.*.train.foreground": training("foreground", 0.5),
+    "models.*.train.channel_dropout.*": training(
+        "channel_dropout", {"t1n": 0.3}, spares="standardize_shard write_dataset write_splits preprocess_dataset"
+    ),
     "models.*.train.planner": training("planner", "resenc_m", f"plan_experiment {GPU}"),
     "models.*.train.plan.patch_size": training("plan", {"patch_size": [32, 32, 32]}, f"plan_experiment {GPU}"),
     "models.*.train.plan.batch_size": training("plan", {"batch_size": 4}, f"plan_experiment {GPU}"),

@@ -52,6 +52,21 @@ def test_seeds_of_a_model_are_trained_apart_on_data_that_are_preprocessed_once(c
     assert run.jobs["make_seeds"] == 2
 
 
+def test_held_out_cases_may_lack_what_the_models_trained_here_do_without(cohorts, tmp_path):
+    empty_cohort(tmp_path / "held", brats_ids(3, first=700), ("t1c", "t2w", "t2f", "seg"))
+    settings = config(cohorts)
+    settings["cohorts"]["additional"]["path"] = "held"
+    text = refused(tmp_path, settings)
+    assert "has no t1n" in text
+    assert "train.channel_dropout" in text
+    settings["models"] = {"nnunet": {"train": {"device": "cpu", "epochs": 1, "channel_dropout": {"t1n": 0.3}}}}
+    run = snakemake(tmp_path, "-n", config=settings)
+    assert run.returncode == 0, run.text
+    assert run.jobs["predict_shard"] >= 1
+    settings["models"]["other"] = {"train": {"device": "cpu", "epochs": 2}}
+    assert "has no t1n" in refused(tmp_path, settings)
+
+
 def test_folds_that_leave_a_site_out_are_as_many_as_sites_and_compared_with_an_earlier_run(cohorts, tmp_path):
     facts = "".join(f"{case}\tsite {int(case[-9:-4]) % 4}\n" for case in brats_ids(10, timepoints=2))
     (tmp_path / "facts.tsv").write_text("case\tsite\n")

@@ -51,6 +51,20 @@ def _(folder):
     yield listed(root)
 
 
+@remedy("COH021", "Add the scan if there is one")
+def _(folder):
+    files = files_of(folder)
+    yield codes(audited({name: path for name, path in files.items() if name != "t2w"}))
+    yield codes(audited(files))
+
+
+@remedy("COH021", "Look at the subgroup `missing modality` for how well such cases are segmented")
+def _(folder):
+    files = files_of(folder)
+    for _ in range(2):
+        yield codes(audited({name: path for name, path in files.items() if name != "t2w"}))
+
+
 @remedy("COH003", "Correct the path")
 def _(folder):
     cohort_of(folder / "c", ONE)

@@ -355,6 +355,18 @@ def _(path, _patch):
     return standardized(path, voxels_of_40_mm, decisions={"A-00001-100": "fail"}, leader="t1n")
 
 
+@kind("held-out case without a modality that models do without", "audit", EVERYTHING)
+def _(path, _patch):
+    files = {name: path / f"{name}.nii.gz" for name in MODALITIES if name != "t2f"}
+    for name, file in files.items():
+        draw = np.random.default_rng(len(name)).uniform(10, 90, (20, 24, 18))
+        write_volume(file, draw.astype(np.float32), scoring.LAS)
+    audit = audited(files, use="predict")
+    assert audit.geometry[0]["decision"] == "agree"
+    (told,) = [finding for finding in audit.findings if finding.code == "COH021"]
+    return told
+
+
 @kind("voxel size rounded in a header", "audit", EVERYTHING)
 def _(path, _patch):
     files = {}

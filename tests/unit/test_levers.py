@@ -30,6 +30,8 @@ from posttx.nifti import read_volume
 GATES = {"attention": "gates"}
 BOUNDARY = {"boundary": {"between": ["X", "Y"], "weight": 0.5}}
 
+DROPOUT = {"channel_dropout": {"t1n": 0.4, "t2w": 0.4}}
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -207,7 +209,7 @@ def test_the_term_is_added_at_the_finest_scale_and_costs_nothing_without_an_inte
 
 def test_levers_together_go_on_after_a_kill_as_if_nothing_had_happened(dataset: Path, tmp_path: Path) -> None:
     """All levers in one plan: trained, killed with SIGKILL, trained on, and segmented by nnU-Net's own command."""
-    name = tiny.lever_plans(dataset, **GATES, **BOUNDARY)
+    name = tiny.lever_plans(dataset, **GATES, **BOUNDARY, **DROPOUT)
     whole = trained(dataset, name)
     plain_stamp = dataset / "results" / tiny.DATASET
     for part in ("raw", "preprocessed"):

@@ -37,7 +37,7 @@ CONFIG = {
 
 
 # Texts that hold no path: they leave as they are.
-NO_PATHS = {"title", "region", "each of cases"}
+NO_PATHS = {"title", "region", "each of cases", "leave_out"}
 
 
 def keys_of(level, name=""):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from posttx.cases import MODALITIES
 from posttx.files import read_json, write_json
 from posttx.networks.checkpoints import FINAL, write_checkpoint
 from posttx.networks.nnunet import customize_plan, dataset_json, image_name, preprocessed_digest
@@ -35,7 +36,7 @@ def make_dataset(root: Path) -> None:
     for number, case in enumerate(CASES):
         _write_case(images, case, number)
     raw, preprocessed = root / "raw" / DATASET, root / "preprocessed" / DATASET
-    content = dataset_json(dict.fromkeys(CASES, images), ["a", "b", "c", "d"], {"X": 1, "Y": 2}, raw)
+    content = dataset_json(dict.fromkeys(CASES, images), MODALITIES, {"X": 1, "Y": 2}, raw)
     write_json(raw / "dataset.json", content)
     bounds = {"max": 1, "mean": 0, "median": 0, "min": 0, "percentile_00_5": 0, "percentile_99_5": 1, "std": 1}
     write_json(

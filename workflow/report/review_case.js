@@ -59,6 +59,9 @@
     const order = posttx.data.modalities.map((pair) => pair[0]).filter((name) => images.includes(name));
     byId("modalities").replaceChildren(...order.map((name) =>
       chip(names[name] || name, String(posttx.modalityKey(name)), name === view.modality, () => posttx.setModality(name))));
+    const missing = posttx.data.modalities.filter(([name]) => !images.includes(name)).map(([, title]) => title);
+    byId("missing").hidden = !missing.length;
+    byId("missing").textContent = missing.length ? `This case has no ${missing.join(", ")}.` : "";
     byId("overlays").replaceChildren(...OVERLAYS.map(function ([name, key]) {
       const button = chip(name, key, name === view.overlay, () => posttx.setOverlay(name));
       button.disabled = (name === "reference" || name === "errors") && !maps.reference;

@@ -47,6 +47,7 @@ rule make_subgroups:
         metrics="<results>/metrics/{cohort}/{model}.parquet",
         everywhere=metrics_of_cohorts,
         facts=facts_of,
+        cases=cohort_table_of,
     output:
         parquet="<results>/tables/{cohort}/{model}/subgroups.parquet",
         csv="<results>/tables/{cohort}/{model}/subgroups.csv",

@@ -33,6 +33,7 @@ from posttx.labels import load_scheme
 from posttx.layout import check_layout, stamp_layout
 from posttx.logs import told
 from posttx.memory import collect_rarely
+from posttx.missing_modalities import optional_modalities
 from posttx.networks import left_out, trainings
 from posttx.permissions import close, close_fresh, restrict, too_open
 from posttx.path_names import check_path_names
@@ -72,7 +73,10 @@ def configured():
         found = {cohort: find_cases(cohort, cohorts[cohort], config["shards"], PHANTOMS) for cohort in cohorts}
         ratings = read_ratings(config["exclude"]) if config["exclude"] else []
         kept = without_excluded(found, ratings)
-        listed = {cohort: usable_cases(kept[cohort], cohort, cohorts[cohort]) for cohort in cohorts}
+        listed = {
+            cohort: usable_cases(kept[cohort], cohort, cohorts[cohort], optional_modalities(config, cohort))
+            for cohort in cohorts
+        }
         people = {cohort: people_of(listed[cohort]) for cohort in cohorts if kept[cohort].people_only}
         cases = {cohort: [] if cohort in people else listed[cohort] for cohort in cohorts}
         values = left_out.settle_folds(config, cases, known_facts(cohorts, found))

@@ -12,7 +12,9 @@ from posttx.conventions import convention_of
 from posttx.facts import cohort_facts
 from posttx.files import replacing, write_parquet
 from posttx.logs import configure_logging
-from posttx.schemas import CASE_METRICS, read_table
+from posttx.missing_modalities import missing_facts
+from posttx.rows import read_rows
+from posttx.schemas import CASE_METRICS, COHORT, read_table
 from posttx.scoring.scores import scores_from
 
 if TYPE_CHECKING:
@@ -28,13 +30,15 @@ def write_subgroups(
     output: Mapping[str, str | Path],
     regions: Mapping[str, Sequence[int]],
     convention: str,
+    cases: str | Path = "",
 ) -> None:
     """Write the table as ``parquet`` and ``csv``; see ``posttx.analysis.subgroups``.
 
     ``metrics`` is the model's table on the cohort, ``everywhere`` its tables on all cohorts that have a reference;
-    ``cohort`` is the cohort's entry of the config, which says where facts about its cases come from.
+    ``cohort`` is the cohort's entry of the config, which says where facts about its cases come from;
+    ``cases`` is its table, "" where it is known by counts alone: which modalities a case lacks is a fact, too.
     """
-    known = cohort_facts(cohort)
+    known = [*cohort_facts(cohort), *(missing_facts(read_rows(cases, COHORT)) if cases else [])]
     scores = scores_from(read_table(metrics, CASE_METRICS), regions)
     every = pd.concat([_apart(read_table(path, CASE_METRICS)) for path in everywhere], ignore_index=True)
     all_scores = scores_from(every, regions)
@@ -61,4 +65,5 @@ if __name__ == "__main__":
         snakemake.output,
         snakemake.params.regions,
         snakemake.params.convention,
+        snakemake.input.get("cases", ""),
     )

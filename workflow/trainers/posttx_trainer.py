@@ -34,7 +34,7 @@ from posttx.networks.checkpoints import (
     write_checkpoint,
 )
 from posttx.networks.devices import can_compile, memory_format, refuse_unusable
-from posttx.networks.levers import planned_levers, with_terms
+from posttx.networks.levers import planned_levers, with_missing, with_terms
 from posttx.networks.loaders import (
     NoBatchError,
     batch_bytes,
@@ -238,7 +238,7 @@ class PostTxTrainer(nnUNetTrainer):
 
     def _step(self, batch: dict[str, Any]) -> dict[str, Any]:
         try:
-            return self.train_step(batch)
+            return self.train_step(with_missing(batch, self.levers, self.dataset_json["channel_names"]))
         except Exception:
             # A compiler's processes die of that signal too.
             if self._stop_signal:

@@ -17,6 +17,7 @@ from posttx.shards import shard_of
 from posttx.sheets import read_sheet
 
 REMEDY = "Correct these cases, take them out, or name them in the file of `exclude`"
+DROPOUT = "Models trained here with `train.channel_dropout` of a modality segment held-out cases that lack it"
 # Not `exclude`: it knows cases by their ids, and would leave out both.
 TWICE = "Move one folder of a doubled case out of the cohort's, or give it and its files another id"
 __all__ = [
@@ -103,10 +104,15 @@ def people_of(cases: Iterable[Case]) -> dict[str, tuple[str, int]]:
     return {case.case: (case.patient, case.timepoint) for case in cases}
 
 
-def usable_cases(listing: Listing, cohort: str, settings: Mapping[str, Any]) -> list[Case]:
-    """Return the cases of a listing, sorted by id, or raise one error with everything that is wrong with them."""
+def usable_cases(
+    listing: Listing, cohort: str, settings: Mapping[str, Any], optional: Collection[str] = ()
+) -> list[Case]:
+    """Return the cases of a listing, sorted by id, or raise one error with everything that is wrong with them.
+
+    ``optional``: modalities that a case may lack, as long as it has another.
+    """
     cases = listing.cases
-    problems = [*listing.problems, *_incomplete(listing, settings)]
+    problems = [*listing.problems, *_incomplete(listing, settings, optional)]
     if problems:
         remedies = dict.fromkeys(problem.remedy or REMEDY for problem in problems)
         raise PostTxError(
@@ -127,7 +133,7 @@ def usable_cases(listing: Listing, cohort: str, settings: Mapping[str, Any]) -> 
     return sorted(cases, key=lambda case: case.case)
 
 
-def _incomplete(listing: Listing, settings: Mapping[str, Any]) -> list[Problem]:
+def _incomplete(listing: Listing, settings: Mapping[str, Any], optional: Collection[str]) -> list[Problem]:
     """Return what is missing for the cohort's use, and the ids that stand twice."""
     problems, places = [], defaultdict(list)
     needed = () if listing.people_only else MODALITIES
@@ -138,11 +144,14 @@ def _incomplete(listing: Listing, settings: Mapping[str, Any]) -> list[Problem]:
         anchor = _anchor(case.files, settings)
         places[case.case].append(anchor)
         missing = [name for name in needed if name not in case.files]
+        if len(missing) < len(MODALITIES):
+            missing = [name for name in missing if name not in optional]
         # A cohort of references alone is enough to score somebody's predictions.
         if missing and not (len(missing) == len(MODALITIES) and "seg" in case.files and settings["use"] == "test"):
             there = f"; also there: {shortened(nobodys[anchor])}" if anchor in nobodys else ""
             text = f"case {case.case} has no {', '.join(missing)} (looked in {anchor}{there})"
-            problems.append(Problem("COH002", text))
+            held_out = settings["use"] != "train" and len(missing) < len(MODALITIES)
+            problems.append(Problem("COH002", text, remedy=f"{REMEDY}. {DROPOUT}" if held_out else ""))
         if "seg" not in case.files and settings["use"] == "train":
             text = f"case {case.case} has no reference (seg), which a cohort with `use: train` needs"
             problems.append(Problem("COH002", text))

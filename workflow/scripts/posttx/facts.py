@@ -21,7 +21,8 @@ from posttx.sheets import sheet_facts
 
 KEYS = ("case", "patient")
 # Columns of a table of facts that say who a case is, or what the tables find out by themselves.
-RESERVED = (*KEYS, "timepoint", "cohort", "shard", "visit", "volume", *IMAGE_COLUMNS)
+MISSING = "missing modality"
+RESERVED = (*KEYS, "timepoint", "cohort", "shard", "visit", "volume", MISSING, *IMAGE_COLUMNS)
 SITE = "site"  # of phantoms
 CATEGORICAL, NUMERIC = "categorical", "numeric"
 LONGEST = 80

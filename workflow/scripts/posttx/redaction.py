@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 SCHEMA = Path(__file__).parents[3] / "config/schema/config.schema.yaml"
 # Findings whose messages are made of ids, numbers and words of ours. Any other is shown by its code's title.
-DESCRIBED = re.compile(r"FIL00[3-79]|COH00[5-7]|COH01[246]|EVA005|EVA01[356789]|(DUP|FCT|GEO|INT|LAB|SCH|PRI)\d{3}")
+DESCRIBED = re.compile(
+    r"FIL00[3-79]|COH00[5-7]|COH0(1[246]|21)|EVA005|EVA01[356789]|(DUP|FCT|GEO|INT|LAB|SCH|PRI)\d{3}"
+)
 # Should a path stand in such a message after all, it has one of these.
 PATH_SIGNS = re.compile(r"[/\\]|\.nii|\.gz", re.IGNORECASE)
 PROVENANCE = ("written", "python", "packages", "git_commit", "git_changed_files", "config_digest", "seeds", "hardware")

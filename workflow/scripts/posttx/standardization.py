@@ -23,11 +23,12 @@ from posttx.geometry.reading import AGREE, Reading, reference_on_grid, unaudited
 from posttx.geometry.resampling import image_on_grid
 from posttx.geometry.transforms import grid_columns
 from posttx.label_maps import REFERENCE, consecutive, label_array
+from posttx.missing_modalities import missing_of
 from posttx.nifti import Volume, form_code, pack_volume, read_volume
 
 logger = logging.getLogger(__name__)
-# The image whose grid stands for the case where the audit names none: the others are registered to it, mostly.
-LEADER = "t1c"
+# The images whose grid stands for the case where the audit names none: the others are registered to the first, mostly.
+LEADERS = ("t1c", *MODALITIES)
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,10 @@ class Job:
 
     @property
     def leader(self) -> str:
-        """Return the modality whose grid is that of the case."""
-        named = self.reading.grid_file if self.reading else LEADER
-        return named if named in MODALITIES else LEADER
+        """Return the modality whose grid is that of the case; of an unread case, the first there is of ``LEADERS``."""
+        named = self.reading.grid_file if self.reading else ""
+        there = [name for name in (named, *LEADERS) if name in MODALITIES and name in self.files]
+        return there[0] if there else LEADERS[0]
 
 
 def settings_from(config: Mapping[str, Any]) -> Settings:
@@ -83,6 +85,7 @@ def label_file(folder: Path, case: str) -> Path:
 def standardize_case(job: Job) -> dict[str, Any]:
     """Write the standardised files of one case and return its transforms row (without cohort and shard).
 
+    A modality that the case lacks becomes a channel of zeros, as does a difference that needs it; its limits are NaN.
     Every file is read once, and at most the leader and one more image are held, so that a worker needs about 0.6 GB at
     182 x 218 x 182 float64. All images go to the standard grid made of the leader's grid; one on another grid is read
     by the audit's decision, which the log and the column ``moved`` say. The files are not flushed to the disk: that is
@@ -112,6 +115,11 @@ def _standardized(job: Job) -> dict[str, Any]:
     wanted = {name for channel in job.settings.extra_channels for name in channel.split("-")}
     kept, moved = {}, []
     for number, name in enumerate(MODALITIES):
+        if name not in job.files:
+            # Zeros stay zeros when nnU-Net normalises them: what training by channel dropout shows a network, too.
+            row |= {f"clip_{name}_low": float("nan"), f"clip_{name}_high": float("nan"), f"nonfinite_{name}": 0}
+            _write(job, number, np.zeros(standard.shape, np.float32, order="F"), standard, row["form_code"])
+            continue
         volume = leader if name == job.leader else read_volume(job.files[name])
         own = grid_of(volume)
         if not same_grid(own, original):
@@ -122,8 +130,9 @@ def _standardized(job: Job) -> dict[str, Any]:
         if name in wanted:
             kept[name] = image
     for number, channel in enumerate(job.settings.extra_channels, start=len(MODALITIES)):
-        first, second = channel.split("-")
-        _write(job, number, difference_channel(kept[first], kept[second]), standard, row["form_code"])
+        parts = [kept[name] for name in channel.split("-") if name in kept]
+        image = difference_channel(*parts) if len(parts) == 2 else np.zeros(standard.shape, np.float32, order="F")
+        _write(job, number, image, standard, row["form_code"])
     if "seg" in job.files:
         label_map = standard_reference(read_volume(job.files["seg"]), reading, standard, job.labels)
         with renaming(label_file(job.folder, job.case)) as beside:
@@ -193,6 +202,8 @@ def _say(job: Job, row: Mapping[str, Any], original: Grid, standard: Grid) -> No
         steps.append(f"resampled from {row['original_shape']} to {row['standard_shape']} voxels")
     if row["moved"]:
         steps.append(f"{row['moved']} moved to the grid of {job.leader} by {row['decision']}")
+    if missing := missing_of(job.files):
+        steps.append(f"zeros in place of {', '.join(missing)}, which the case lacks")
     if row["decision"] != AGREE:
         steps.append(f"reference placed by {row['decision']}")
     logger.info("case %s: %s", job.case, "; ".join(steps))

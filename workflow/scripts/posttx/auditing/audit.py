@@ -23,6 +23,7 @@ from posttx.auditing.thumbnails import thumbnail
 from posttx.cases import MODALITIES
 from posttx.errors import PostTxError
 from posttx.geometry.grids import Grid, grid_of, valid_affine
+from posttx.missing_modalities import missing_of
 from posttx.nifti import Scratch, Volume, read_volume
 
 logger = logging.getLogger(__name__)
@@ -124,6 +125,10 @@ def _audit_files(
     for part in parts:
         audit.intensity += part.intensity
         audit.findings += part.findings
+    audit.findings += [
+        Finding("COH021", task.cohort, f"there is no {name}: the case is segmented without it", task.case, name)
+        for name in missing_of(task.files)
+    ]
     images = {name: image for name, image in zip(known, found, strict=False) if image is not None}
     return images, *found[-1]
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P, FLIPS
+from posttx.missing_modalities import dropout_of
 from posttx.networks.training import OPTIMIZERS, POLYNOMIAL, REACH, WEIGHT_DECAY
 from posttx.networks.trainings import levers, plan_overrides, trainer_class
+from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.scoring.scoring_schemes import scoring_scheme
 
 Paragraph = tuple[str, str]
@@ -22,6 +24,10 @@ LEVER_CLAUSES: dict[str, Callable[[Any], str]] = {
         f"{lever['weight']:g} times the mean cross-entropy of the voxels within {REACH} voxels of both "
         f"{' and '.join(lever['between'])} is added to the loss at the finest scale, where a voxel weighs the more the "
         "nearer it is to both"
+    ),
+    "channel_dropout": lambda lever: (
+        "in every patch, after augmentation, modalities were set to 0 at random, never all four: "
+        + ", ".join(f"{MODALITY_NAMES[name]} with probability {chance:g}" for name, chance in dropout_of(lever).items())
     ),
 }
 

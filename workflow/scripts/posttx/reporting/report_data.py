@@ -28,7 +28,7 @@ def snapshot(cohorts: Mapping[str, Mapping[str, Any]]) -> View:
         table = cohort["table"]
         cases, patients = cases + cohort["cases"], patients + cohort["patients"]
         described = [DASH] * 5 if table is None else [
-            ", ".join(MODALITY_NAMES[m] for m in MODALITIES if table[m].notna().any()) or DASH,
+            ", ".join(_of_modality(table, m) for m in MODALITIES if table[m].notna().any()) or DASH,
             _several(table, "shape", TIMES), _several(table, "spacing", TIMES), _several(table, "orientation"),
             f"{int(table['seg'].notna().sum())} of {len(table)}",
         ]  # fmt: skip
@@ -47,6 +47,12 @@ def snapshot(cohorts: Mapping[str, Mapping[str, Any]]) -> View:
     ]
     minor = ("Source", "Spacing", "Orientation")
     return View("dataset", "Cases by cohort", headers, rows, links, minor=minor)
+
+
+def _of_modality(table: pd.DataFrame, modality: str) -> str:
+    """Return the modality's name, and how many cases have it where not all have."""
+    there, name = int(table[modality].notna().sum()), MODALITY_NAMES[modality]
+    return name if there == len(table) else f"{name} in {there}"
 
 
 def _several(table: pd.DataFrame, what: str, times: str = "") -> str:

@@ -110,6 +110,13 @@ CODES: dict[str, Code] = {
         "that are no UTF-8",
         "Rename the folder or file, or give a link to it with another name",
     ),
+    "COH021": Code(
+        "warning",
+        "modality missing",
+        "a held-out case lacks a modality that every model trained here learnt to do without "
+        "(`train.channel_dropout`); zeros stand in its place",
+        "Add the scan if there is one. Look at the subgroup `missing modality` for how well such cases are segmented",
+    ),
     "DUP001": Code(
         "error",
         "two modalities are the same image",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from posttx.errors import PostTxError
+from posttx.missing_modalities import dropout_of
 from posttx.networks.nnunet import OURS
 from posttx.networks.trainings import levers_suffix
 
@@ -41,3 +42,16 @@ def with_terms(loss: nn.Module, levers: Mapping[str, Any], labels: Mapping[str, 
     from posttx.networks.levers.boundary import with_boundary
 
     return with_boundary(loss, levers["boundary"], labels) if "boundary" in levers else loss
+
+
+def with_missing(batch: dict[str, Any], levers: Mapping[str, Any], channels: Mapping[str, str]) -> dict[str, Any]:
+    """Return a batch of training; where a lever says so, its patches lack modalities at random.
+
+    ``channels`` are the dataset's, names by their number as text. The patches are changed in place.
+    """
+    if "channel_dropout" not in levers:
+        return batch
+    from posttx.networks.levers.channel_dropout import without_modalities
+
+    names = [channels[number] for number in sorted(channels, key=int)]
+    return {**batch, "data": without_modalities(batch["data"], names, dropout_of(levers["channel_dropout"]))}
