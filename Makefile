@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.locked
 DEMO ?= demo
+ABLATION ?= ablation
 RESULTS ?= results
 # Tests run side by side; those that share the demo, the browser or what one file makes once stay together (tests/conftest.py).
 CORES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pdf sheet test test-slurm gpu-kit oracles faults fuzz clean-room statistics bench progress lint typecheck unit lock clean
+.PHONY: help env demo ablation pdf sheet test test-slurm gpu-kit oracles faults fuzz clean-room statistics bench progress lint typecheck unit lock clean
 
 help: ## Show the commands
 	@echo 'PostTx: post-treatment glioma segmentation. Commands:'
@@ -32,6 +33,11 @@ demo: $(READY) ## Run the whole workflow on the phantom cohort (CPU, minutes) in
 	@$(BIN)/snakemake --workflow-profile profiles/demo --directory $(DEMO)
 	@echo
 	@echo 'PostTx: the report is $(abspath $(DEMO))/results/report/index.html'
+
+ablation: $(READY) ## Train the plain network and one lever at a time on hard phantoms (CPU, hours), into docs/ablation.md
+	@$(BIN)/snakemake --workflow-profile profiles/demo --configfile config/ablation.yaml --directory $(ABLATION)
+	@$(BIN)/python workflow/scripts/write_ablation.py $(ABLATION)/results docs/ablation.md
+	@echo 'PostTx: the tables are docs/ablation.md, the report is $(abspath $(ABLATION))/results/report/index.html'
 
 pdf: $(READY) ## Print the report of RESULTS=results as report.pdf, by the system's Chromium or Chrome
 	@$(BIN)/python workflow/scripts/print_report.py $(RESULTS)

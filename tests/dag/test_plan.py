@@ -117,6 +117,17 @@ def test_an_ensemble_of_models_predicts_all_cohorts_and_weighs_its_members_on_th
     assert run.jobs.get("choose_weights", 0) == (weights == "out_of_fold")
 
 
+def test_the_table_of_levers_is_made_where_models_differ_in_one_lever_alone(cohorts, tmp_path):
+    train = {"device": "cpu", "epochs": 1, "folds": 2}
+    plain, gates = {"train": train}, {"train": {**train, "attention": "gates"}}
+    both = {"train": {**train, "attention": "gates", "epochs": 2}}
+    run = snakemake(tmp_path, "-n", config=config(cohorts, models={"plain": plain, "gates": gates}))
+    assert run.returncode == 0, run.text
+    assert run.jobs["make_levers"] == 1
+    run = snakemake(tmp_path, "-n", config=config(cohorts, models={"plain": plain, "both": both}))
+    assert "make_levers" not in run.jobs
+
+
 @pytest.mark.parametrize(
     ("target", "last", "absent"),
     [

@@ -205,6 +205,7 @@ def settings_of(config: dict[str, Any], with_images: dict[str, bool], trained: b
         "models": {cohort: configuration.models_on(config, cohort) for cohort in config["cohorts"]},
         "seeds": trainings.repeated_models(config),
         "made_here": configuration.made_here(config) if trained else [],
+        "levers": False,
         "trained": {
             name: {"folder": folder, "plans": "nnunet/plans.json", "train": train} for name, train in models.items()
         },

@@ -135,6 +135,35 @@ rule make_left_out:
         "../scripts/make_left_out.py"
 
 
+rule make_levers:
+    """Make the table of levers: each model that differs in one setting alone, against the one without any."""
+    input:
+        metrics=lever_metrics,
+    output:
+        parquet="<results>/tables/levers.parquet",
+        csv="<results>/tables/levers.csv",
+    log:
+        "<logs>/make_levers.log",
+    benchmark:
+        "<benchmarks>/make_levers.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=4_000,
+        runtime="30m",
+    params:
+        pairs=list(map(asdict, LEVER_PAIRS)),
+        folders=lever_networks(),
+        regions=SCHEME.scoring(),
+        statistics={key: config["statistics"][key] for key in ("primary", "margins", "seed")},
+        code=code_of("make_levers.py"),
+    message:
+        "Comparing the models that differ in one lever alone."
+    script:
+        "../scripts/make_levers.py"
+
+
 rule compare_models:
     """Compare the models of all cohorts by pairs of cases, with intervals and tests by patient and one adjustment for all."""
     input:

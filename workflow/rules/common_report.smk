@@ -1,5 +1,8 @@
 """What figures and report share: looks, and which of them a configuration has. No rules in here."""
 
+from dataclasses import asdict
+
+from posttx.networks.lever_pairs import lever_pairs
 from posttx.reporting import figures
 from posttx.reporting.palettes import described_regions, region_colors
 
@@ -37,6 +40,27 @@ COMPARED_WITH_MIXED = [model for model in TRAINED if LEAVE_OUT and mixed_run(mod
 def mixed_run_of(wildcards):
     """Return the same of the model that wildcards name."""
     return mixed_run(wildcards.model)
+
+
+# What the table of levers compares: models that differ from the plain one in a single lever.
+LEVER_PAIRS = lever_pairs(config)
+
+
+def lever_metrics(wildcards):
+    """Return the metrics of the models that the table of levers compares, of all cohorts that they are scored on."""
+    names = dict.fromkeys(name for pair in LEVER_PAIRS for both in pair.seeds for name in both)
+    return [
+        f"<results>/metrics/{cohort}/{model}.parquet"
+        for cohort in CASES
+        for model in names
+        if model in models_of(cohort)
+    ]
+
+
+def lever_networks():
+    """Return trained model -> its nnU-Net folder, for the models whose cost the table of levers tells."""
+    names = dict.fromkeys(name for pair in LEVER_PAIRS for name in (pair.baseline, *pair.networks) if name in TRAINED)
+    return {name: f"results/nnunet/models/{DATASET}/{model_folder(name)}" for name in names}
 
 
 def geometries_of(wildcards):
@@ -151,6 +175,7 @@ def report_inputs(wildcards):
     paths += [f"<results>/tables/{TRAIN_COHORT}/{model}/weights.parquet" for model in WEIGHED]
     paths += [f"<results>/tables/{cohort}/{model}/seeds.parquet" for cohort, model in scored if model in REPEATED]
     paths += [f"<results>/tables/{TRAIN_COHORT}/{model}/left_out.parquet" for model in COMPARED_WITH_MIXED]
+    paths += ["<results>/tables/levers.parquet"] if LEVER_PAIRS else []
     for cohort in COMPARED_COHORTS:
         paths += [f"<results>/{kind}/{cohort}.parquet" for kind in ("comparisons", "ranks")]
         paths += figure_paths(figures.COMPARISON, cohort=cohort)
@@ -179,6 +204,7 @@ def report_settings():
         "models": {cohort: models_of(cohort) for cohort in CASES},
         "seeds": REPEATED,
         "made_here": MADE_HERE,
+        "levers": bool(LEVER_PAIRS),
         "trained": {
             model: {
                 "folder": f"{folder}/{model_folder(model)}",

@@ -66,6 +66,7 @@ COLUMNS = (
     "n_patients", "n_baseline", "n_model", "n_unpaired", "missed_change", "hallucinated_change", "verdict",
     "baseline_value_ci_low", "baseline_value_ci_high", "model_value_ci_low", "model_value_ci_high",
 )  # fmt: skip
+KINDS = dict.fromkeys(COLUMNS, "float64") | dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_TEXTS, "str")
 
 
 @dataclass(frozen=True)
@@ -111,23 +112,29 @@ def compare_models(
     for cohort, metrics in cohorts.items():
         scores = {model: scores_from(table, regions) for model, table in metrics.items()}
         parts += [
-            _compare(baseline, model, scores[baseline], scores[model], endpoints, seed).assign(cohort=cohort)
+            compare_pair(baseline, model, [scores[baseline]], [scores[model]], endpoints, seed).assign(cohort=cohort)
             for baseline, model in combinations(scores, 2)
             if not {baseline, model} <= set(baselines_only)
         ]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*COLUMNS, "cohort"])
     alone = _seed_alone(table, seeds or {})
     table.loc[alone, "p_value"] = np.nan
+    table = with_verdicts(table)
+    table.loc[alone, "verdict"] = str(Outcome.SEED_ALONE)
+    return {
+        cohort: table.loc[table["cohort"] == cohort, list(COLUMNS)].astype(KINDS).reset_index(drop=True)
+        for cohort in cohorts
+    }
+
+
+def with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of ``compare_pair`` with ``p_holm`` adjusted over all of them, by endpoint, and their verdicts."""
+    table = table.copy()
     for endpoint, factor in ((PRIMARY, 1), (SECONDARY, SECOND_CHANCE)):
         family = (table["endpoint"] == endpoint).to_numpy(bool)
         table.loc[family, "p_holm"] = adjusted(table.loc[family, "p_value"].to_numpy(np.float64), factor)
     table["verdict"] = [str(verdict_of(row)) for row in records(table)]
-    table.loc[alone, "verdict"] = str(Outcome.SEED_ALONE)
-    kinds = dict.fromkeys(COLUMNS, "float64") | dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_TEXTS, "str")
-    return {
-        cohort: table.loc[table["cohort"] == cohort, list(COLUMNS)].astype(kinds).reset_index(drop=True)
-        for cohort in cohorts
-    }
+    return table
 
 
 def _seed_alone(table: pd.DataFrame, seeds: Mapping[str, Sequence[str]]) -> npt.NDArray[np.bool_]:
@@ -190,26 +197,43 @@ def _measured(convention: Convention, measure: Measure, first: Scores, second: S
     return first.measured(column) and second.measured(column)
 
 
-def _compare(baseline: str, model: str, first: Scores, second: Scores, endpoints: Endpoints, seed: int) -> pd.DataFrame:
-    shared = sorted(set(first.cases) & set(second.cases))
-    alone = sorted(set(first.cases) ^ set(second.cases))
-    counts = {"n_baseline": len(first.cases), "n_model": len(second.cases), "n_unpaired": len(alone)}
+def compare_pair(
+    baseline: str, model: str, before: Sequence[Scores], after: Sequence[Scores], endpoints: Endpoints, seed: int
+) -> pd.DataFrame:
+    """Return one row per value of one pair of models, p not yet adjusted, no verdict; columns as ``compare_models``.
+
+    Each model is given by its scores, or by those of several seeds of its training: values are averaged over the seeds
+    of a case, and changes of missed and invented regions summed over them.
+    """
+    every = [*before, *after]
+    shared = sorted(set.intersection(*(set(one.cases) for one in every)))
+    alone = sorted(set.union(*(set(one.cases) for one in every)) - set(shared))
+    counts = {"n_baseline": len(before[0].cases), "n_model": len(after[0].cases), "n_unpaired": len(alone)}
     if alone:
         logger.warning("%s and %s: %d cases have one of them only: %s", baseline, model, len(alone), ", ".join(alone))
-    first, second = _same_regions(first.select(shared), second.select(shared))
-    _refuse_other_reference(first, second, baseline, model)
-    patients = Patients.of(first.patients, seed)
+    every = _same_regions([one.select(shared) for one in every])
+    for one in every[1:]:
+        _refuse_other_reference(every[0], one, baseline, model)
+    first, second = every[: len(before)], every[len(before) :]
+    patients = Patients.of(every[0].patients, seed)
     parts = [
         _rows(first, second, convention, measure, endpoints, patients)
-        for convention, measure in compared_by(endpoints, first, second)
+        for convention, measure in compared_by(endpoints, first[0], second[0])
     ]
     return pd.concat(parts, ignore_index=True).assign(baseline=baseline, model=model, **counts)
 
 
 def _rows(
-    first: Scores, second: Scores, convention: Convention, measure: Measure, endpoints: Endpoints, patients: Patients
+    first: Sequence[Scores],
+    second: Sequence[Scores],
+    convention: Convention,
+    measure: Measure,
+    endpoints: Endpoints,
+    patients: Patients,
 ) -> pd.DataFrame:
-    before, after = (paired_values(scores, convention, measure) for scores in (first, second))
+    before, after = (
+        np.mean([paired_values(scores, convention, measure) for scores in seeds], axis=0) for seeds in (first, second)
+    )
     paired = ~np.isnan(before) & ~np.isnan(after)
     before, after = np.where(paired, before, np.nan), np.where(paired, after, np.nan)
     difference = after - before
@@ -219,14 +243,14 @@ def _rows(
         for name, values in (("baseline", before), ("model", after))
     }
     gain = difference if measure.higher_is_better else -difference
-    regions = [MEAN, *first.regions]
+    regions = [MEAN, *first[0].regions]
     endpoint = [endpoints.of(convention, measure, region) for region in regions]
     p = patients.flip_p(difference) if convention.same_cases else np.full(len(regions), np.nan)
     return pd.DataFrame(
         {
             "convention": convention.name,
             "metric": measure.id,
-            "label": pd.array([None, *first.labels], dtype="Int64"),
+            "label": pd.array([None, *first[0].labels], dtype="Int64"),
             "region": regions,
             "endpoint": endpoint,
             **{f"{name}_value": one.value for name, one in each.items()},
@@ -255,15 +279,17 @@ def _detectable(error: FloatArray, n_patients: npt.NDArray[np.int64]) -> FloatAr
     return error * (stats.t.ppf(0.975, freedom) + stats.t.ppf(POWER, freedom))
 
 
-def _change(first: Scores, second: Scores, state: str) -> npt.NDArray[np.int64]:
+def _change(first: Sequence[Scores], second: Sequence[Scores], state: str) -> npt.NDArray[np.int64]:
     """Return how many more regions the second model has in a state: over all labels first, then each region."""
-    change = (second.states == state).sum(axis=0) - (first.states == state).sum(axis=0)
-    return np.append(change[: sum(label is not None for label in first.labels)].sum(), change)
+    before, after = (sum((one.states == state).sum(axis=0) for one in seeds) for seeds in (first, second))
+    change = np.asarray(after - before)
+    return np.append(change[: sum(label is not None for label in first[0].labels)].sum(), change)
 
 
-def _same_regions(first: Scores, second: Scores) -> tuple[Scores, Scores]:
-    """Leave out the composites when one of the two models (counts) has none."""
-    return (first, second) if first.regions == second.regions else (first.per_label, second.per_label)
+def _same_regions(scores: Sequence[Scores]) -> list[Scores]:
+    """Leave out the composites when one of the models (counts) has none."""
+    same = len({one.regions for one in scores}) == 1
+    return list(scores) if same else [one.per_label for one in scores]
 
 
 def _refuse_other_reference(first: Scores, second: Scores, baseline: str, model: str) -> None:

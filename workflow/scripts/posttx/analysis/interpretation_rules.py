@@ -172,6 +172,16 @@ RULES: Mapping[str, Rule] = {
             {},
         ),
         Rule(
+            "lever",
+            "Levers",
+            "A lever (a setting in which two models differ, and in nothing else) is said to help or to harm by the "
+            "verdict of the comparison with the model without any lever, on the primary endpoint, paired by case and "
+            "tested by patient, with Holm over all levers and cohorts. Where both are trained with several seeds, "
+            "values are averaged over them case by case, and a verdict that one seed contradicts is withdrawn. From "
+            "one seed the chance of the training is not in the interval, which is said.",
+            {},
+        ),
+        Rule(
             "answer",
             "The answer at the top",
             "Each class gets the verdict of the comparison with the baseline, by Dice where the class is present. A "

@@ -64,6 +64,7 @@ class Outcome(StrEnum):
     EQUIVALENT = auto()
     DIFFERENT_CASES = auto()
     SEED_ALONE = auto()
+    SEEDS_DISAGREE = auto()
     SPREAD_OF_SEEDS = auto()
     TOO_FEW_SEEDS = auto()
     NO_MIXED_FOLDS = auto()
@@ -288,6 +289,13 @@ def of_left_out(row: Row) -> list[Judgement]:
     return [Judgement("left out", Outcome(row["verdict"]), dict(row))]
 
 
+def of_lever(row: Row) -> list[Judgement]:
+    """Say what a lever changes in one region and measure: the table's verdict."""
+    times = _float(row["hours"]) / (_float(row["baseline_hours"]) or nan)
+    facts = {**row, "seeds": count(row["n_seeds"]), "times": times}
+    return [Judgement("lever", Outcome(row["verdict"]), facts)]
+
+
 def of_subgroup(row: Row) -> list[Judgement]:
     """Judge the gap of one subgroup to the cases of the other groups."""
     facts = {name: row[name] for name in ("fact", "group", "region", "value", "rest_value")}
@@ -322,6 +330,7 @@ OF_ROW: Mapping[str, Callable[[Row], list[Judgement]]] = {
     "subgroups": of_subgroup,
     "seeds": of_seeds,
     "left_out": of_left_out,
+    "levers": of_lever,
 }
 
 

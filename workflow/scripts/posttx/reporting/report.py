@@ -17,7 +17,7 @@ from posttx.files import read_parquet, write_text
 from posttx.measures import CONTRACT
 from posttx.networks.left_out import leave_out_of
 from posttx.redaction import public_config, public_digest, public_provenance
-from posttx.reporting import checklist, report_left_out, report_seeds, report_splits
+from posttx.reporting import checklist, report_left_out, report_levers, report_seeds, report_splits
 from posttx.reporting import report_parts as parts
 from posttx.reporting import report_scores as scores
 from posttx.reporting.answer import answer
@@ -35,9 +35,9 @@ def write_report(results: str | Path, assets: str | Path, output: str | Path, se
 
     ``settings`` holds ``config`` (completed), ``cohorts`` (name -> has images), ``models`` (cohort -> models scored),
     ``trained`` (model -> its folder, plans file and train settings), ``made_here`` (models whose segmentations the
-    workflow makes), ``regions`` (name -> long name, label, colour), ``scheme`` (the label scheme in words). What is not
-    there for a cohort or model (images, training, references) is said on the page. The checklist of the page is written
-    below ``results/tables``, too.
+    workflow makes), ``levers`` (whether models differ in a lever alone), ``regions`` (name -> long name, label,
+    colour), ``scheme`` (the label scheme in words). What is not there for a cohort or model (images, training,
+    references) is said on the page. The checklist of the page is written below ``results/tables``, too.
     """
     results, assets = Path(results), Path(assets)
     shown = context(results, assets, settings)
@@ -90,6 +90,7 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
         "comparisons": comparisons,
         "seeds": report_seeds.section(results, settings, colors),
         "left_out": report_left_out.section(results, settings, colors),
+        "levers": report_levers.section(results, settings),
         "headline": headlines,
         "headers": {name: averaged_header(name, config["report"]["convention"]) for name in CONTRACT},
         "uneven": scores.uneven(headlines),
