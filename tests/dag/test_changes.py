@@ -186,6 +186,16 @@ CHANGES: dict[str, Change | None] = {
     "models.*.train.attention": lever("attention", "gates"),
     "models.*.train.boundary.between": lever("boundary", {"between": ["RC", "ET"], "weight": 1}),
     "models.*.train.boundary.weight": lever("boundary", {"between": ["RC", "ET"], "weight": 0.5}),
+    "models.*.train.postprocess": training(
+        "postprocess",
+        "auto",
+        "measure_overlaps choose_rules postprocess_shard score_shard compare_models write_report",
+        f"{GPU} restore_shard standardize_shard",
+    ),
+    # Changes nothing where no rules are asked for: see MORE.
+    "models.*.train.postprocess_for": training(
+        "postprocess_for", "dice", "write_report", f"choose_rules postprocess_shard score_shard {GPU}"
+    ),
     "models.*.train.device": training("device", "cuda", "write_report", f"{GPU} score_shard"),
     "models.*.train.mirroring": training("mirroring", False, "validate_fold predict_shard score_shard", "train_fold"),
     "models.*.train.uncertainty": training("uncertainty", True, "predict_shard gather_metrics", "train_fold"),

@@ -127,6 +127,10 @@ TYPOS = {
 }  # fmt: skip
 
 
+# It takes a model that is trained, and the run that is finished here has none.
+RULES = "models.*.train.postprocess"
+
+
 def changed(keys: tuple[str, ...], value) -> dict:
     config = json.loads(json.dumps(CONFIG))
     part = config
@@ -137,7 +141,7 @@ def changed(keys: tuple[str, ...], value) -> dict:
 
 
 def test_every_path_of_the_schema_is_mistyped_here():
-    assert {"labels", *path_keys(SCHEMA)} == set(TYPOS)
+    assert {"labels", *path_keys(SCHEMA)} == {*TYPOS, RULES}
 
 
 @pytest.mark.parametrize("key", TYPOS)
@@ -149,6 +153,16 @@ def test_a_mistyped_path_is_refused_after_a_good_run(finished, key):
     assert keys[0] in run.text
     assert said in run.text
     assert near in run.text
+    assert "Traceback" not in run.text
+
+
+def test_a_mistyped_file_of_rules_is_refused_after_a_good_run(finished):
+    cohorts = CONFIG["cohorts"] | {"held": {"path": "data/held_out", "use": "train"}}
+    models = {"m": {"train": {"device": "cpu", "folds": 2, "postprocess": "rule.json"}}}
+    run = finished.run("evaluate", cohorts=cohorts, models=models)
+    assert run.returncode != 0
+    assert NOTHING not in run.text
+    assert "models.m.train.postprocess: there is no file rule.json" in run.text
     assert "Traceback" not in run.text
 
 

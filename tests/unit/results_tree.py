@@ -23,6 +23,7 @@ from posttx.files import write_json, write_parquet
 from posttx.labels import load_scheme
 from posttx.networks import trainings
 from posttx.networks.splits import splits_of
+from posttx.postprocess.models import postprocessed_models
 from posttx.reporting import figures
 from posttx.reporting.drawing import draw_figures
 from posttx.reporting.palettes import described_regions, region_colors
@@ -206,6 +207,7 @@ def settings_of(config: dict[str, Any], with_images: dict[str, bool], trained: b
         "seeds": trainings.repeated_models(config),
         "made_here": configuration.made_here(config) if trained else [],
         "levers": False,
+        "postprocessed": postprocessed_models(config),
         "trained": {
             name: {"folder": folder, "plans": "nnunet/plans.json", "train": train} for name, train in models.items()
         },

@@ -192,6 +192,12 @@ def _(_path, _patch):
     return refusal(configuration.check_pictured, {"report": {"cases": ["b"]}}, {"a": [Case("c", "p", 1, "a", "000")]})
 
 
+@kind("rules of post-processing chosen for lesions that the scheme does not count", "configuration", NOTHING_BEGUN)
+def _(_path, _patch):
+    train = {"postprocess": "auto", "postprocess_for": "lesion_dice"}
+    return configured(models={"m": {"train": train}}, evaluation={"scheme": "voxel"})
+
+
 @kind("lever for a class that is not learnt", "configuration", NOTHING_BEGUN)
 def _(_path, _patch):
     return refusal(check_levers, levered(boundary={"between": ["RC", "XY"], "weight": 1}), ["ET", "RC"])

@@ -142,12 +142,13 @@ def test_five_patients_choose_nothing():
 
 
 def test_given_rules_are_scored_and_not_chosen():
-    found = judged_as_given(one_class([(200, 180)], [100], 0), "dice", {"ET": Rule(min_mm3=150)})
+    rules = {"ET": Rule(min_mm3=150)}
+    found = judged_as_given(one_class([(200, 180)], [100], 0), "dice", [rules] * 3, rules)
     row = found.table.set_index("region").loc["ET"]
     assert row["outcome"] == Outcome.RULE_GIVEN
     assert row["removed_false"] == 12
     assert row["gain"] == pytest.approx(0.9 - 2 * 180 / 500)
-    assert found.folds == ()
+    assert row["rule"] == described(rules["ET"])
 
 
 def test_components_of_another_prediction_are_refused():

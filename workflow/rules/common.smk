@@ -38,6 +38,7 @@ from posttx.networks import left_out, trainings
 from posttx.permissions import close, close_fresh, restrict, too_open
 from posttx.path_names import check_path_names
 from posttx.planning import mend_planning
+from posttx.postprocess import models as post
 from posttx.provenance import recorded
 
 PHANTOMS = "results/phantom"
@@ -66,6 +67,7 @@ def configured():
         restrict(config["permissions"])
         configuration.cross_check(config)
         trainings.expand_seeds(config)
+        post.expand_postprocessed(config)
         check_paths(config, schema, sources)
         check_previous(config, "results")
         scheme = load_scheme(configuration.label_scheme_path(workflow.basedir, config))
@@ -89,16 +91,19 @@ def configured():
         configuration.check_pictured(config, cases)
         configuration.check_primary(config, scheme.scoring())
         trainings.check_levers(config, scheme.learnt())
+        rules_given = post.given_rules(config, scheme)
     except PostTxError as error:
         raise WorkflowError(told(error))
-    return scheme, cases, people, values, [*listing_notes(found), *rating_notes(found, ratings)]
+    return scheme, cases, people, values, rules_given, [*listing_notes(found), *rating_notes(found, ratings)]
 
 
-SCHEME, CASES, PEOPLE, VALUES_LEFT_OUT, NOTES = configured()
+SCHEME, CASES, PEOPLE, VALUES_LEFT_OUT, RULES_GIVEN, NOTES = configured()
 DATASET = configuration.dataset_folder(config)
 TRAINED = trainings.trained_models(config)
 # Models whose segmentations are made here: those that are trained, and those that are made of them.
 MADE_HERE = configuration.made_here(config)
+# Model -> the model whose predictions are its own after post-processing.
+POSTPROCESSED = post.postprocessed_models(config)
 # Model -> those that differ from it by the seed of their training alone.
 REPEATED = trainings.repeated_models(config)
 IMAGE_COHORTS = [cohort for cohort, cases in CASES.items() if cases]

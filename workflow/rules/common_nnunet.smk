@@ -12,7 +12,7 @@ COPIED_PLANS = [plans for plans in PLANS if plans not in DATA_PLANS]
 LEVERED_PLANS = [plans for plans in COPIED_PLANS if trainings.levers(PLANS[plans])]
 PREDICTED_COHORTS = [cohort for cohort in IMAGE_COHORTS if cohort != TRAIN_COHORT]
 # Post-processed model -> the one whose predictions it is made of.
-UNPROCESSED = {name: model["postprocessed"] for name, model in config["models"].items() if "postprocessed" in model}
+UNPROCESSED = {processed: model for model, processed in POSTPROCESSED.items()}
 
 
 pathvars:
@@ -168,3 +168,19 @@ def all_predictions():
         for model in MADE_HERE
         for shard in shards_of(cohort)
     ]
+
+
+def shard_tables_of_training(ending):
+    """Return a function of wildcards: the tables of a model's components of all shards of the train cohort, by ending."""
+
+    def tables(wildcards):
+        folder = f"<results>/components/{TRAIN_COHORT}/{wildcards.model}"
+        return [f"{folder}/{shard}{ending}.parquet" for shard in shards_of(TRAIN_COHORT)]
+
+    return tables
+
+
+def rules_given_to(wildcards):
+    """Return the content of the user's own file of rules for a model; None where they are chosen."""
+    given = RULES_GIVEN.get(wildcards.model)
+    return given.content() if given else None

@@ -176,6 +176,7 @@ def report_inputs(wildcards):
     paths += [f"<results>/tables/{cohort}/{model}/seeds.parquet" for cohort, model in scored if model in REPEATED]
     paths += [f"<results>/tables/{TRAIN_COHORT}/{model}/left_out.parquet" for model in COMPARED_WITH_MIXED]
     paths += ["<results>/tables/levers.parquet"] if LEVER_PAIRS else []
+    paths += [f"<results>/tables/{TRAIN_COHORT}/{model}/postprocess.parquet" for model in POSTPROCESSED]
     for cohort in COMPARED_COHORTS:
         paths += [f"<results>/{kind}/{cohort}.parquet" for kind in ("comparisons", "ranks")]
         paths += figure_paths(figures.COMPARISON, cohort=cohort)
@@ -205,6 +206,7 @@ def report_settings():
         "seeds": REPEATED,
         "made_here": MADE_HERE,
         "levers": bool(LEVER_PAIRS),
+        "postprocessed": POSTPROCESSED,
         "trained": {
             model: {
                 "folder": f"{folder}/{model_folder(model)}",

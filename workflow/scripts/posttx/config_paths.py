@@ -1,6 +1,7 @@
 """Every path of a configuration, checked before any work: a mistyped one must not end in the results of an earlier run.
 
 A key of the schema that holds a path says so by ``x-path: file`` or ``x-path: folder``; such a key needs no code here.
+``x-words`` lists words that it may hold instead.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from posttx.files import is_file, is_folder, is_there
 from posttx.path_names import refusal_of
 
 PATH = "x-path"
+# Words that may stand where a path is asked for, and are none.
+WORDS = "x-words"
 IS_THERE = {"file": is_file, "folder": is_folder}
 OTHER = {"file": "a folder", "folder": "no folder"}
 SHOWN = 5
@@ -41,7 +44,9 @@ def check_paths(config: Mapping[str, Any], schema: Mapping[str, Any], source: st
         )
 
 
-def _problem(_: Any, kind: str, value: Any, __: Any) -> Iterator[ValidationError]:
+def _problem(_: Any, kind: str, value: Any, level: Mapping[str, Any]) -> Iterator[ValidationError]:
+    if value in level.get(WORDS, ()):
+        return
     if isinstance(value, str) and (why := refusal_of(value)):
         yield ValidationError(f"{value} holds {why}: rename it, or give a link to it with another name (ln -s)")
     elif isinstance(value, str) and value and not IS_THERE[kind](value):

@@ -20,6 +20,7 @@ from posttx.labels import is_whole
 from posttx.measures import is_measure, measure_of
 from posttx.networks.model_ensembles import ensemble_problems
 from posttx.networks.trainings import is_resumable, model_folder, seed_problems, trained_models
+from posttx.postprocess.models import postprocess_problems
 
 REPLACED_AS_A_WHOLE = ("cohorts", "models")
 # In report.cases: picture every case.
@@ -238,6 +239,7 @@ def _model_problems(config: Mapping[str, Any]) -> list[str]:
             )
         folders[folder] = name
         problems += seed_problems(name, settings, models)
+        problems += postprocess_problems(name, settings, config["evaluation"])
         if not is_resumable(settings["trainer"]):
             problems.append(
                 f"models.{name}.train.trainer: {settings['trainer']} writes checkpoints that nothing verifies; "

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from posttx.auditing.finding_codes import CODES
 from posttx.case_ids import IMAGE_COLUMNS
-from posttx.config_paths import PATH
+from posttx.config_paths import PATH, WORDS
 from posttx.configuration import read_yaml
 from posttx.files import digest_of, read_json, read_parquet, replacing, write_json, write_parquet
 
@@ -144,7 +144,8 @@ def _schema() -> dict[str, Any]:
 
 def _public(value: Any, level: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
     if PATH in level:
-        return f"a {level[PATH]}" if isinstance(value, str) and value else value
+        told = not isinstance(value, str) or not value or value in level.get(WORDS, ())
+        return value if told else f"a {level[PATH]}"
     if "$ref" in level:
         level = schema["$defs"][level["$ref"].rsplit("/", 1)[1]]
     if isinstance(value, Mapping):

@@ -278,6 +278,15 @@ COMPONENTS = Schema(
     unique=("case", "label", "component"),
 )
 
+# What predicted components share with a reference; what the columns are in each kind: ``postprocess.overlaps.KINDS``.
+OVERLAPS = Schema(
+    {
+        "case": _text(),
+        "kind": _text("reference", "lesion", "component", "overlap", "place", "touch", "join", "contact"),
+        **{name: _count() for name in ("label", "first", "second", "voxels")},
+    }
+)
+
 # Distances at tolerances that the contract does not name, and the folds' disagreement, stand after its columns.
 FURTHER_COLUMNS = re.compile(r"(lesion_)?nsd_\d+(\.\d+)?|disagreement")
 

@@ -8,8 +8,8 @@ from typing import Any
 from posttx.analysis.answers import ClassResult, Primary
 from posttx.analysis.failures import LOW_DICE, SMALL_ML, Failed
 from posttx.analysis.judgements import Judgement, Number, Outcome, Row
+from posttx.analysis.number_words import listed
 from posttx.analysis.trust import Check, Verdict
-from posttx.analysis.wording import listed
 from posttx.conventions import ABSENT, HALLUCINATED, MISSED, PRESENT
 from posttx.measures import measure_of
 

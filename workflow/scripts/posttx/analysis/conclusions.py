@@ -11,9 +11,10 @@ from posttx.analysis.comparison import PRIMARY, SECONDARY
 from posttx.analysis.evidence import evidence
 from posttx.analysis.interpretation_rules import RULES
 from posttx.analysis.judgements import Judgement, Outcome, Row, count, judged, of_subgroup, of_summary, records
+from posttx.analysis.number_words import listed
 from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P
 from posttx.analysis.subgroups import VOLUME
-from posttx.analysis.wording import Sentence, concluded, listed
+from posttx.analysis.wording import Sentence, concluded
 from posttx.measures import measure_of
 
 Found = Sequence[tuple[str, Sequence[Judgement]]]

@@ -9,6 +9,8 @@ from posttx.analysis.evidence import ALPHA
 from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P
 
 LEVEL_TEXT = "95 % interval"
+# A rule of post-processing may lower the mean of no other class by more than this.
+MOST_HARM = 0.002
 POOR = 0.20
 
 
@@ -180,6 +182,17 @@ RULES: Mapping[str, Rule] = {
             "values are averaged over them case by case, and a verdict that one seed contradicts is withdrawn. From "
             "one seed the chance of the training is not in the interval, which is said.",
             {},
+        ),
+        Rule(
+            "postprocess",
+            "Rules of post-processing",
+            "For each fold the rule of a class is chosen on the other folds: of a grid of rules with one or two "
+            "conditions the best by the mean over cases, then, of those within one standard error of it, the one with "
+            "fewest conditions; none where the interval of its gain there holds 0. The gain that is told is that of "
+            "every case under the rules of its fold. A class keeps a rule when the interval of that gain lies above 0, "
+            "{test} patients or more are behind it, and the rule lowers no other class by more than {harm}. The rule "
+            "for other cohorts is chosen in the same way on all folds.",
+            {"test": FEWEST_FOR_P, "harm": MOST_HARM},
         ),
         Rule(
             "answer",

@@ -18,6 +18,7 @@ from posttx.measures import measure_of
 
 Row = Mapping[str, Any]
 BANDS = ("high", "good", "moderate")
+REMOVED = ("removed_false", "removed_true", "missed_before", "missed_after")
 
 
 class Outcome(StrEnum):
@@ -310,6 +311,13 @@ def of_seeds(row: Row) -> list[Judgement]:
     return [Judgement("seeds", Outcome.TOO_FEW_SEEDS if few else Outcome.SPREAD_OF_SEEDS, facts)]
 
 
+def of_postprocess(row: Row) -> list[Judgement]:
+    """Say which rule of post-processing a class has, what it does out of fold, or why it has none."""
+    counts = {name: count(row[name]) for name in ("n_patients", *REMOVED)}
+    facts = {**row, **counts, "number": Number(row["gain"], row["ci_low"], row["ci_high"])}
+    return [Judgement("postprocess", Outcome(row["outcome"]), facts)]
+
+
 _OF_GAP: Mapping[Evidence, Outcome] = {
     Evidence.ABOVE: Outcome.GROUP_ABOVE,
     Evidence.BELOW: Outcome.GROUP_BELOW,
@@ -329,6 +337,7 @@ OF_ROW: Mapping[str, Callable[[Row], list[Judgement]]] = {
     "comparison": of_comparison,
     "subgroups": of_subgroup,
     "seeds": of_seeds,
+    "postprocess": of_postprocess,
     "left_out": of_left_out,
     "levers": of_lever,
 }

@@ -11,6 +11,8 @@ import pandas as pd
 from posttx.analysis.comparison import VERDICTS
 from posttx.analysis.interpretation_rules import LEVEL_TEXT
 from posttx.analysis.judgements import Judgement, Number, Outcome, judged
+from posttx.analysis.number_words import listed, number
+from posttx.analysis.postprocess_words import POSTPROCESS
 from posttx.analysis.subgroups import MEAN
 from posttx.analysis.tables import HEAVIEST
 from posttx.measures import measure_of
@@ -46,20 +48,6 @@ def _sentence(judgement: Judgement, by_rule: Mapping[tuple[str, Outcome], Words]
     words = by_rule.get((judgement.rule, judgement.outcome)) or _ANYWHERE[judgement.outcome]
     text = words.format(**judgement.facts) if isinstance(words, str) else words(judgement.facts)
     return Sentence(judgement.rule, f"{text[0].upper()}{text[1:]}.")
-
-
-def listed(words: Sequence[str]) -> str:
-    """Return words as an English list."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def number(value: Number, digits: int) -> str:
-    """Return a number with its interval in words."""
-    if not value.known:
-        return "undefined"
-    if not value.has_interval:
-        return f"{value.value:.{digits}f} (no interval)"
-    return f"{value.value:.{digits}f} ({LEVEL_TEXT} {value.low:.{digits}f} to {value.high:.{digits}f})"
 
 
 def bands(found: Sequence[str]) -> str:
@@ -307,6 +295,7 @@ _BY_RULE: Mapping[tuple[str, Outcome], Words] = {
     ("subgroup", Outcome.NOT_EXAMINED): _no_gap("not compared"),
     ("seeds", Outcome.SPREAD_OF_SEEDS): _seeds,
     ("seeds", Outcome.TOO_FEW_SEEDS): _few_seeds,
+    **{("postprocess", outcome): words for outcome, words in POSTPROCESS.items()},
     ("left out", Outcome.NO_MIXED_FOLDS): (
         "what a {fact} loses by never having been trained on is not known: `statistics.previous` names no run of the "
         "same model with mixed folds. A gap between them may be that, or harder scans"

@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import stats
 from scipy.sparse import coo_array
 
+from posttx.analysis.interpretation_rules import MOST_HARM
 from posttx.analysis.judgements import Outcome
 from posttx.analysis.statistics import FEWEST_FOR_P, LEVEL, Patients, means
 from posttx.errors import PostTxError
@@ -31,8 +32,6 @@ GRID: Mapping[str, Sequence[float]] = {
     "presence_probability": (0.7, 0.8, 0.9, 0.95, 0.99),
 }
 MOST_CONDITIONS = 2
-# A rule may lower the mean of no other class by more than this.
-MOST_HARM = 0.002
 # Means of other classes that differ by less are alike.
 ALIKE = 1e-4
 INTEGERS = ("n", "n_patients", "removed_false", "removed_true", "missed_before", "missed_after")
@@ -173,13 +172,12 @@ def choose(predicted: Predicted, measure: str, folds: int) -> Choice:
     return Choice(rules, tuple(kept), _table(table))
 
 
-def judged_as_given(predicted: Predicted, measure: str, rules: Rules) -> Choice:
+def judged_as_given(predicted: Predicted, measure: str, folds: Sequence[Rules], rules: Rules) -> Choice:
     """Return a user's own rules, and what they do to the out-of-fold predictions: nothing was chosen on these here."""
-    folds = [rules] * (int(predicted.fold.max(initial=-1)) + 1)
     raw = predicted.values(measure, predicted.cohort.as_predicted)
     rows = _rows(predicted, measure, folds, raw)
     given = [row | {"rule": rules.get(str(row["region"])), "outcome": str(Outcome.RULE_GIVEN)} for row in rows]
-    return Choice(rules, (), _table(given))
+    return Choice(rules, tuple(folds), _table(given))
 
 
 def _without(rules: Rules, regions: Iterable[str]) -> dict[str, Rule]:

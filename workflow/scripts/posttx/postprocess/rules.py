@@ -135,8 +135,13 @@ def read_rules(path: str | Path, scheme: LabelScheme, model: str) -> RuleSet:
             remedy="Correct these lines of the file; config/README.md has an example",
             file=path,
         )
+    return rule_set(content)
+
+
+def rule_set(content: Mapping[str, Any]) -> RuleSet:
+    """Return the rules of the content of a rule file that ``read_rules`` found right, or ``RuleSet.content`` wrote."""
     return RuleSet(
-        model,
+        content["model"],
         {int(value): name for value, name in content["labels"].items()},
         _rules(content["rules"]),
         content.get("measure", ""),

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from posttx.analysis.interpretation_rules import MOST_HARM
+from posttx.analysis.postprocess_words import RAISED
 from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P, FLIPS
 from posttx.missing_modalities import dropout_of
 from posttx.networks.training import OPTIMIZERS, POLYNOMIAL, REACH, WEIGHT_DECAY
 from posttx.networks.trainings import levers, plan_overrides, trainer_class
+from posttx.postprocess.models import CHOSEN_RULES, has_rules
 from posttx.reporting.palettes import MODALITY_NAMES
 from posttx.scoring.scoring_schemes import scoring_scheme
 
@@ -114,6 +117,7 @@ def training(train: Mapping[str, Any]) -> list[Paragraph]:
             "after the last epoch is the one that predicts.",
         ),
         *changed_training(train),
+        *postprocessing(train),
         (
             "Prediction",
             f"Cases of the training cohort were predicted by the one fold that had not seen them (out of fold); all "
@@ -137,6 +141,22 @@ def changed_training(train: Mapping[str, Any]) -> list[Paragraph]:
     """Return (heading, text) of what levers change in nnU-Net's training; nothing where none is on."""
     clauses = [LEVER_CLAUSES[name](setting) for name, setting in levers(train).items()]
     return [("Changes to the training", f"What differs from nnU-Net's: {'; '.join(clauses)}.")] if clauses else []
+
+
+def postprocessing(train: Mapping[str, Any]) -> list[Paragraph]:
+    """Return (heading, text) of how the rules of post-processing came about; nothing where there are none."""
+    if not has_rules(train):
+        return []
+    if train["postprocess"] == CHOSEN_RULES:
+        how = (
+            f"Rules that drop predicted components were chosen per class to raise {RAISED[train['postprocess_for']]}: "
+            "for the cases that a fold held out on the cases of the other folds, for all other cohorts on all folds. A "
+            "class has no rule unless the 95 % interval, by patient, of the gain of cases under the rules of their own "
+            f"fold lies above 0 and no other class falls by more than {MOST_HARM:g}."
+        )
+    else:
+        how = "Rules that drop predicted components were given, not chosen here."
+    return [("Post-processing", f"{how} Post-processed predictions are scored as a model of their own.")]
 
 
 def evaluation(config: Mapping[str, Any]) -> list[Paragraph]:

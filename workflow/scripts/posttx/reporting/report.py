@@ -17,7 +17,7 @@ from posttx.files import read_parquet, write_text
 from posttx.measures import CONTRACT
 from posttx.networks.left_out import leave_out_of
 from posttx.redaction import public_config, public_digest, public_provenance
-from posttx.reporting import checklist, report_left_out, report_levers, report_seeds, report_splits
+from posttx.reporting import checklist, report_left_out, report_levers, report_postprocess, report_seeds, report_splits
 from posttx.reporting import report_parts as parts
 from posttx.reporting import report_scores as scores
 from posttx.reporting.answer import answer
@@ -89,6 +89,7 @@ def context(results: Path, assets: Path, settings: Mapping[str, Any]) -> dict[st
         "rules": [(rule.id, rule.title, rule.described) for rule in RULES.values()],
         "comparisons": comparisons,
         "seeds": report_seeds.section(results, settings, colors),
+        "postprocess": report_postprocess.section(results, settings, colors),
         "left_out": report_left_out.section(results, settings, colors),
         "levers": report_levers.section(results, settings),
         "headline": headlines,

@@ -169,6 +169,20 @@ def _reference_or_remark(item: CaseItem, scoring: Scoring) -> tuple[Reference | 
     return None, [("EVA005", problem)]
 
 
+def read_pair(
+    item: CaseItem, path: Path | None, scoring: Scoring
+) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]] | None:
+    """Return reference and prediction on the case's grid as they are scored (uint8), and the voxel's edges in mm.
+
+    None where the case has no reference, or no reading of its geometry by which one can be scored.
+    """
+    reference, _ = _reference_or_remark(item, scoring)
+    if reference is None:
+        return None
+    prediction = _prediction(item, path, reference, scoring)[0] if path else _missing(item, "", reference, scoring)[0]
+    return reference.data, prediction, reference.spacing
+
+
 def _reference(item: CaseItem, scoring: Scoring) -> Reference:
     volume = read_volume(str(item.reference))
     own = grid_of(volume)
