@@ -1,6 +1,6 @@
 """Time every stage against its peer or its limit, print one table, and append it to RESULTS.md with versions.
 
-    python tests/benchmarks/bench.py [--only plan ingest evaluate cohort report predict memory] [--demo demo/results]
+    python tests/benchmarks/bench.py [--only plan ingest evaluate cohort report ...] [--demo demo/results]
 
 What `make bench` runs. Each benchmark is a program of its own and says what it measures; its whole output comes before
 the table. One that cannot run (no ../shared, no finished demo) is named, the others run.
@@ -43,6 +43,7 @@ def commands(demo: Path) -> dict[str, list[str]]:
         "report": ["bench_report.py"],
         "predict": ["bench_predict.py", str(demo)],
         "memory": ["bench_predict.py", "--published"],
+        "rules": ["bench_postprocess.py", "--tile"],
     }
 
 

@@ -22,10 +22,7 @@ def applied(label_map: np.ndarray, rows: pd.DataFrame, rules: Rules) -> np.ndarr
     gone = rows[dropped(rows, rules)]
     if gone.empty:
         return label_map
-    concerned = np.zeros(256, np.uint8)
-    concerned[gone["label"].astype(int).unique()] = 1
-    # Components of one label are the same with and without the others.
-    found = components_of(label_map * concerned[label_map])
+    found = components_of(label_map, [int(label) for label in gone["label"].unique()])
     _check(found.labels, found.within, found.numbers, rows[rows["region"].isin(gone["region"])])
     number_of = {
         (label, within): number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,17 +39,26 @@ class Components:
     within: np.ndarray
 
 
-def components_of(label_map: np.ndarray) -> Components:
-    """Return the components of a uint8 label map of three axes."""
+def components_of(label_map: np.ndarray, chosen: Sequence[int] | None = None) -> Components:
+    """Return the components of a uint8 label map of three axes, of chosen labels or (None) of all.
+
+    A component has the same number within its label, whichever labels are chosen.
+    """
     hull = bounding_box(label_map)
     if hull is None:
         nothing = np.zeros(1, np.int64)
         return Components(None, np.zeros((0, 0, 0), np.int32), nothing, nothing)
     box = widened(hull, (1,) * 3, label_map.shape)
     inside = np.asfortranarray(label_map[box])
+    if chosen is not None:
+        kept = np.zeros(STEPS + 1, np.uint8)
+        kept[list(chosen)] = list(chosen)
+        inside = kept[inside]
     numbers, count = cc3d.connected_components(inside, connectivity=26, return_N=True)
     labels = np.zeros(count + 1, np.int64)
-    labels[numbers.ravel(order="K")] = inside.ravel(order="K")
+    memory = numbers.ravel(order="K")
+    place = np.flatnonzero(memory)
+    labels[memory[place]] = inside.ravel(order="K")[place]
     within = np.zeros_like(labels)
     for label in np.unique(labels[1:]):
         own = np.flatnonzero(labels == label)
