@@ -13,10 +13,10 @@ from make_left_out import write_left_out
 from posttx.analysis.judgements import Outcome
 from posttx.analysis.left_out import other_settings
 from posttx.analysis.subgroups import subgroups
-from posttx.cases import Case
+from posttx.cases import Case, find_cases
 from posttx.conventions import convention_of
 from posttx.errors import PostTxError
-from posttx.facts import CATEGORICAL, NUMERIC, Fact
+from posttx.facts import CATEGORICAL, NUMERIC, Fact, known_facts
 from posttx.files import digest_of, read_json, read_parquet, write_json, write_parquet
 from posttx.networks.left_out import folds_left_out, leave_out_of, settle_folds, values_left_out
 from posttx.reporting import methods, report_splits
@@ -72,6 +72,16 @@ def test_what_cannot_be_left_out_is_refused_by_name(facts, problem):
         values_left_out("site", "training", PEOPLE, facts)
     assert problem in str(caught.value)
     assert "no folds can leave out 'site'" in str(caught.value)
+
+
+def test_the_sites_of_a_phantom_can_be_left_out():
+    settings = tree.configured(cohorts={"training": {"phantom": {"cases": 12, "seed": 1, "sites": 2}, "use": "train"}})[
+        "cohorts"
+    ]["training"]
+    listing = find_cases("training", settings, 4, "phantoms")
+    people = {case.case: case.patient for case in listing.cases}
+    facts = known_facts({"training": settings}, {"training": listing})["training"]
+    assert set(folds_left_out(values_left_out("site", "training", people, facts)).values()) == {0, 1}
 
 
 def test_a_patient_of_two_sites_is_named_with_both():

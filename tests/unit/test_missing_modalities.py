@@ -13,6 +13,7 @@ from make_subgroups import write_subgroups
 from posttx.cases import MODALITIES, Case, Listing, usable_cases
 from posttx.errors import PostTxError
 from posttx.missing_modalities import NONE, dropout_of, missing_facts, missing_of, optional_modalities
+from posttx.reporting.report_data import snapshot
 from posttx.schemas import COHORT, write_table
 from scan_shard import scan_shard
 
@@ -150,3 +151,9 @@ def test_pictures_and_review_show_the_images_there_are(tmp_path):
     images = content(held.folders.images / f"{CASES[0]}.js", "posttxImages")["images"]
     assert list(images) == ["t1c", "t2w"]
     assert set(held.thumbs()["code"]) == {""}
+
+
+def test_the_snapshot_says_how_many_cases_have_a_modality_that_some_lack():
+    rows = cohort_rows(["BraTS-GLI-05000-100"])
+    cohorts = {"additional": {"table": rows, "use": "test", "source": "a folder", "cases": 12, "patients": 6}}
+    assert snapshot(cohorts).rows[0][5].text == "T1, T1-Gd, T2 in 11, FLAIR"
