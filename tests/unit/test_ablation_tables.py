@@ -19,6 +19,7 @@ from posttx.files import write_json, write_parquet
 from posttx.networks import trainings
 from posttx.networks.lever_pairs import LeverPair, lever_pairs
 from posttx.nifti import write_volume
+from posttx.postprocess.models import expand_postprocessed
 from posttx.scoring.interface import interface_nsd
 
 ET, RC = 3, 4
@@ -82,6 +83,7 @@ def shipped(name):
     configuration.fill_defaults(config, SCHEMA)
     configuration.cross_check(config)
     trainings.expand_seeds(config)
+    expand_postprocessed(config)
     return config
 
 
@@ -92,6 +94,7 @@ def test_the_shipped_configurations_hold_one_lever_at_a_time(name):
     pairs = lever_pairs(config)
     own = [model for model, train in trainings.trained_models(config).items() if trainings.REPEATS not in train]
     assert {pair.model for pair in pairs if pair.lever in trainings.LEVERS} == {*own} - {"plain"}
+    assert {pair.lever for pair in pairs} >= {"postprocess", "ensemble"}
     assert {pair.baseline for pair in pairs} == {"plain"}
     seeds = len(config["models"]["plain"]["train"]["further_seeds"])
     assert all(len(pair.seeds) == 1 + seeds for pair in pairs if pair.lever in trainings.LEVERS)
