@@ -73,12 +73,13 @@ def training(key: str, value: Any, runs: str = "train_fold validate_fold predict
     return change(f"models.nnunet.train.{key}", value, runs, spares)
 
 
-def lever(key: str, value: Any) -> Change:
+def lever(key: str, value: Any, also: str = "") -> Change:
     """Return what a lever of training runs again: all from its own copy of the plan on, on the same data."""
-    return training(key, value, f"pull_levers {GPU} {SCORED}", "standardize_shard write_dataset write_splits "
+    return training(key, value, f"pull_levers {GPU} {SCORED} {also}", "standardize_shard write_dataset write_splits "
                     "plan_experiment preprocess_dataset copy_plan")  # fmt: skip
 
 
+MINING = {"rounds": 1, "classes": ["ET"], "share": 0.3}
 GPU = "train_fold validate_fold predict_shard"
 SEEDED = {"train": CONFIG["models"]["nnunet"]["train"] | {"further_seeds": [7]}}
 SCORED = "score_shard gather_metrics make_tables write_report"
@@ -196,6 +197,10 @@ CHANGES: dict[str, Change | None] = {
     "models.*.train.postprocess_for": training(
         "postprocess_for", "dice", "write_report", f"choose_rules postprocess_shard score_shard {GPU}"
     ),
+    "models.*.train.sampling": lever("sampling", "rarity"),
+    "models.*.train.hard_negatives.rounds": lever("hard_negatives", {**MINING, "rounds": 2}, "gather_mined"),
+    "models.*.train.hard_negatives.classes": lever("hard_negatives", {**MINING, "classes": ["RC"]}, "gather_mined"),
+    "models.*.train.hard_negatives.share": lever("hard_negatives", {**MINING, "share": 0.5}, "gather_mined"),
     "models.*.train.device": training("device", "cuda", "write_report", f"{GPU} score_shard"),
     "models.*.train.mirroring": training("mirroring", False, "validate_fold predict_shard score_shard", "train_fold"),
     "models.*.train.uncertainty": training("uncertainty", True, "predict_shard gather_metrics", "train_fold"),

@@ -52,6 +52,7 @@ from posttx.networks.confidence import Segmentation
 from posttx.networks.gpu_slots import take_slots
 from posttx.networks.left_out import values_left_out
 from posttx.networks.levers import planned_levers
+from posttx.networks.levers.hard_negatives import HardNegatives
 from posttx.networks.nnunet import customize_plan, with_levers
 from posttx.networks.predictor import load_ensemble
 from posttx.networks.splits import check_splits
@@ -420,6 +421,11 @@ def _(_path, _patch):
 def _(_path, _patch):
     plan = {"plans_name": "nnUNetPlans_0a1b2c3d", "configurations": {"c": {"data_identifier": "nnUNetPlans_c"}}}
     return refusal(planned_levers, plan, "c")
+
+
+@kind("hard negatives of a held-out case", "training", EARLIER)
+def _(_path, _patch):
+    return refusal(HardNegatives, [{"case": "b", "label": 3, "voxel": [1, 2, 3]}], 0.3, ["a"], None)
 
 
 @kind("patient on both sides of a fold", "planning", EARLIER)

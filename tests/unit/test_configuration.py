@@ -40,6 +40,9 @@ WITHOUT_DEFAULT = {
     "models.<name>.train",
     "models.<name>.train.boundary.between",
     "models.<name>.train.boundary.weight",
+    "models.<name>.train.hard_negatives.rounds",
+    "models.<name>.train.hard_negatives.classes",
+    "models.<name>.train.hard_negatives.share",
     "models.<name>.predictions",
     "models.<name>.counts",
     "models.<name>.ensemble",
@@ -309,6 +312,10 @@ def test_levers_name_the_plan_and_share_the_data_and_without_them_names_are_as_t
             "models.m.train.boundary.between: the label scheme has no class 'XY'",
         ),
         (
+            {"hard_negatives": {"rounds": 1, "classes": ["ET", "XY"], "share": 0.3}},
+            "models.m.train.hard_negatives.classes: the label scheme has no class 'XY'",
+        ),
+        (
             {"boundary": {"between": ["RC", "ET"]}, "targets": "regions"},
             "models.m.train.boundary: it reads single classes, and targets: regions learns classes that overlap",
         ),
@@ -330,6 +337,11 @@ def test_levers_that_contradict_each_other_or_the_scheme_are_refused(chosen, mes
         {"boundary": {"between": ["ET"], "weight": 1}},
         {"boundary": {"between": ["RC", "ET"]}},
         {"boundary": {"between": ["RC", "ET"], "weight": 0}},
+        {"sampling": "rare"},
+        {"hard_negatives": {"rounds": 0, "classes": ["ET"], "share": 0.3}},
+        {"hard_negatives": {"rounds": 1, "classes": ["ET", "ET"], "share": 0.3}},
+        {"hard_negatives": {"rounds": 1, "classes": ["ET"], "share": 1.1}},
+        {"hard_negatives": {"rounds": 1, "classes": [], "share": 0.3}},
     ],
 )
 def test_levers_out_of_range_do_not_fit_the_schema(lever):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,13 +25,14 @@ from posttx.networks.levers import planned_levers
 from posttx.networks.levers.boundary import BoundaryLoss, interface_cross_entropy, interface_weights
 from posttx.networks.nnunet import OURS, image_name, with_levers
 from posttx.networks.predictor import load_ensemble
-from posttx.networks.training import REACH
+from posttx.networks.training import MINED, REACH, read_progress_lines
 from posttx.nifti import read_volume
 
 GATES = {"attention": "gates"}
+MINING = {"hard_negatives": {"rounds": 1, "classes": ["X", "Y"], "share": 0.5}}
 BOUNDARY = {"boundary": {"between": ["X", "Y"], "weight": 0.5}}
-
 DROPOUT = {"channel_dropout": {"t1n": 0.4, "t2w": 0.4}}
+ALL = {**GATES, **BOUNDARY, **MINING, **DROPOUT, "sampling": "rarity"}
 
 
 @pytest.fixture(scope="module")
@@ -207,31 +209,88 @@ def test_the_term_is_added_at_the_finest_scale_and_costs_nothing_without_an_inte
     torch.testing.assert_close(loss(output, nothing), Plain()(output, target))
 
 
-def test_levers_together_go_on_after_a_kill_as_if_nothing_had_happened(dataset: Path, tmp_path: Path) -> None:
-    """All levers in one plan: trained, killed with SIGKILL, trained on, and segmented by nnU-Net's own command."""
+def test_levers_go_on_after_a_kill_and_nnunets_own_command_segments_with_them(dataset: Path, tmp_path: Path) -> None:
     name = tiny.lever_plans(dataset, **GATES, **BOUNDARY, **DROPOUT)
-    whole = trained(dataset, name)
-    plain_stamp = dataset / "results" / tiny.DATASET
-    for part in ("raw", "preprocessed"):
-        (tmp_path / part).symlink_to(dataset / part)
-    fold = tiny.model_folder(tmp_path, name) / "fold_0"
-    run = tiny.start_training(tmp_path, plans=name, CHECKPOINT_MINUTES=0.0001)
+    assert "Starting: no checkpoint is there" in trained(dataset, name)
+    root = beside(dataset, tmp_path)
+    fold, whole = (tiny.model_folder(one, name) / "fold_0" for one in (root, dataset))
+    run = tiny.start_training(root, plans=name, CHECKPOINT_MINUTES=0.0001)
     while not (fold / LATEST).exists() and run.poll() is None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             run.wait(0.02)
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate()
     assert not (fold / FINAL).exists()
-    text = trained(tmp_path, name, CHECKPOINT_MINUTES=0.0001)
-    assert "Going on from" in text
-    first, second = weights(fold / FINAL), weights(tiny.model_folder(dataset, name) / "fold_0" / FINAL)
-    assert any("decoder.gates." in key for key in first)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[key], second[key]) for key in first)
-    assert "Starting: no checkpoint is there" in whole
-    assert plain_stamp.is_dir()
-    ours, theirs = predictions(tmp_path, name, tmp_path / "by_nnunet")
+    assert "Going on from" in trained(root, name, CHECKPOINT_MINUTES=0.0001)
+    assert any("decoder.gates." in key for key in weights(fold / FINAL))
+    assert same_weights(fold, whole)
+    ours, theirs = predictions(root, name, tmp_path / "by_nnunet")
     assert np.array_equal(ours, theirs)
+
+
+def test_all_levers_together_end_alike_after_stops_while_mining_and_in_the_round_that_follows(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *given: None)
+    name = tiny.lever_plans(dataset, **ALL)
+    whole = begun(beside(dataset, tmp_path / "whole"), name, monkeypatch)
+    whole.run_training()
+    root = beside(dataset, tmp_path / "stopped")
+    module = sys.modules["posttx_trainer"]
+    mine, looked = module.mine_round, []
+
+    def stop(*_: object) -> None:
+        looked.append(1)
+        raise KeyboardInterrupt
+
+    first = begun(root, name, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "mine_round", lambda *given: mine(*given[:3], stop))
+        with pytest.raises(KeyboardInterrupt):
+            first.run_training()
+    fold = Path(first.output_folder)
+    assert looked == [1]
+    assert not (fold / "mined_1.json").exists()
+    second = begun(root, name, monkeypatch)
+    step = second._step
+    monkeypatch.setattr(second, "_step", lambda batch: stop() if second.current_epoch == 4 else step(batch))
+    with pytest.raises(KeyboardInterrupt):
+        second.run_training()
+    assert (fold / "mined_1.json").exists()
+    third = begun(root, name, monkeypatch)
+    assert (third.current_epoch, third._round) == (4, 1)
+    third.run_training()
+    assert same_weights(fold, Path(whole.output_folder))
+    mined = read_json(fold / MINED)
+    assert mined == read_json(Path(whole.output_folder) / MINED)
+    assert mined
+    assert {row["case"] for row in mined} <= set(tiny.SPLITS[0]["train"])
+    # 4 epochs, and one round of a quarter of them at a tenth of the learning rate
+    rates = [row["lr"] for row in read_progress_lines(fold / "progress.jsonl")]
+    assert len(rates) == 5
+    assert rates[4] == pytest.approx(rates[0] / 10)
+
+
+def beside(dataset: Path, root: Path) -> Path:
+    """Return a root of its own results on the shared data."""
+    root.mkdir(exist_ok=True)
+    for part in ("raw", "preprocessed"):
+        (root / part).symlink_to(dataset / part)
+    return root
+
+
+def begun(root: Path, plans: str, patch: pytest.MonkeyPatch) -> Any:
+    """Return a trainer in this process, as far as its newest checkpoint."""
+    trainer = tiny.make_trainer(patch, root, plans=plans)
+    latest = Path(trainer.output_folder) / LATEST
+    if latest.exists():
+        trainer.load_checkpoint(str(latest))
+    return trainer
+
+
+def same_weights(fold: Path, other: Path) -> bool:
+    first, second = weights(fold / FINAL), weights(other / FINAL)
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
 def trained(root: Path, plans: str, **changed: object) -> str:

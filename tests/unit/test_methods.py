@@ -43,10 +43,20 @@ def test_every_lever_of_training_is_told_in_one_clause():
     ]
     assert set(methods.LEVER_CLAUSES) == set(LEVERS) & set(properties["properties"]["train"]["properties"])
     assert "Changes to the training" not in dict(methods.training(trained()))
-    chosen = {"attention": "gates", "boundary": {"between": ["RC", "ET"], "weight": 0.5}}
-    chosen["channel_dropout"] = {"t1n": 0.3, "t2f": 0.2}
+    chosen = {
+        "attention": "gates",
+        "boundary": {"between": ["RC", "ET"], "weight": 0.5},
+        "hard_negatives": {"rounds": 2, "classes": ["ET", "RC"], "share": 0.25},
+        "sampling": "rarity",
+        "channel_dropout": {"t1n": 0.3, "t2f": 0.2},
+    }
+    assert "centred on a label" in dict(methods.training(trained()))["Training"]
+    assert "centred on a label" not in dict(methods.training(trained(**chosen)))["Training"]
     text = dict(methods.training(trained(**chosen)))["Changes to the training"]
     assert text.count(";") == len(chosen) - 1
+    assert "2 further rounds (25% as many epochs each, learning rate from 10% of the first to 0)" in text
+    assert "with a probability of 0.25, on a false-positive component" in text
+    assert "drawn with a probability inverse to its volume" in text
     assert "(Oktay et al., Attention U-Net, 2018) weigh every skip connection of the decoder but the finest" in text
     assert "never all four: T1 with probability 0.3, FLAIR with probability 0.2" in text
     assert f"0.5 times the mean cross-entropy of the voxels within {REACH} voxels of both RC and ET" in text

@@ -172,6 +172,7 @@ def report_inputs(wildcards):
     for model in TRAINED:
         paths += figure_paths(figures.TRAINING, model=model)
         paths.append(f"<results>/nnunet/preprocessed/{DATASET}/{plans_name(model)}.json")
+        paths += [f"<results>/tables/mined/{model}.parquet"] if TRAINED[model]["hard_negatives"] else []
     paths += [f"<results>/tables/{TRAIN_COHORT}/{model}/weights.parquet" for model in WEIGHED]
     paths += [f"<results>/tables/{cohort}/{model}/seeds.parquet" for cohort, model in scored if model in REPEATED]
     paths += [f"<results>/tables/{TRAIN_COHORT}/{model}/left_out.parquet" for model in COMPARED_WITH_MIXED]

@@ -96,3 +96,28 @@ rule validate_fold:
             nnUNetv2_train {params.dataset} {wildcards.configuration} {wildcards.fold} -tr {wildcards.trainer} \
             -p {wildcards.plans} -device {resources.device} --val
         """
+
+
+rule gather_mined:
+    """Gather what all folds of a model mined: hard negatives of the cases that each was trained on."""
+    input:
+        checkpoints=fold_files("checkpoint_final.pth"),
+        splits=ancient("<preprocessed>/splits_final.json"),
+    output:
+        parquet="<results>/tables/mined/{model}.parquet",
+        csv="<results>/tables/mined/{model}.csv",
+    log:
+        "<logs>/gather_mined/{model}.log",
+    benchmark:
+        "<benchmarks>/gather_mined/{model}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=1_000,
+        runtime=10,
+    params:
+        code=code_of("gather_mined.py"),
+    message:
+        "Gathering the hard negatives of {wildcards.model}."
+    script:
+        "../scripts/gather_mined.py"

@@ -22,8 +22,9 @@ from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from torch._dynamo import OptimizedModule
 
 from posttx.errors import PostTxError
-from posttx.files import read_json
+from posttx.files import write_json
 from posttx.logs import configure_logging
+from posttx.networks import levers
 from posttx.networks.architectures import refuse_foreign_network
 from posttx.networks.checkpoints import (
     FINAL,
@@ -34,17 +35,20 @@ from posttx.networks.checkpoints import (
     write_checkpoint,
 )
 from posttx.networks.devices import can_compile, memory_format, refuse_unusable
-from posttx.networks.levers import planned_levers, with_missing, with_terms
+from posttx.networks.levers.hard_negatives import mine_round
 from posttx.networks.loaders import (
     NoBatchError,
     batch_bytes,
+    finish_loaders,
     leave_at_once,
     refuse_small_shared_memory,
     time_limit,
+    untimed,
 )
-from posttx.networks.nnunet import training_stamp
+from posttx.networks.nnunet import preprocessed_marker, training_stamp
 from posttx.networks.randomness import random_state, set_random_state
-from posttx.networks.training import PROGRESS, REQUEUE, TrainingSettings, append_progress, rewind_progress
+from posttx.networks.splits import split_of_fold
+from posttx.networks.training import MINED, PROGRESS, REQUEUE, TrainingSettings, append_progress, rewind_progress
 from posttx.networks.trust import refuse_foreign, refuse_foreign_entries
 from posttx.networks.validation import validate_held_out
 
@@ -73,7 +77,8 @@ class PostTxTrainer(nnUNetTrainer):
         refuse_unusable(device)
         super().__init__(plans, configuration, fold, dataset_json, device)
         settings = self.settings
-        self.num_epochs = settings.epochs
+        self.levers = levers.planned_levers(self.plans_manager.plans, configuration)
+        self.num_epochs = levers.total_epochs(self.levers, settings.epochs)
         self.num_iterations_per_epoch = settings.iterations
         self.num_val_iterations_per_epoch = settings.validation_iterations
         self.initial_lr = settings.learning_rate
@@ -81,7 +86,8 @@ class PostTxTrainer(nnUNetTrainer):
         self.save_every = settings.checkpoint_epochs
         # nnU-Net draws a 30 x 54 inch picture after every epoch; the report draws the curves of all folds.
         self.logger.plot_progress_png = lambda folder: None
-        self._iteration = 0
+        self._iteration = self._round = 0
+        self._mined: list[dict[str, Any]] = []
         self._losses: list[float] = []
         self._random: dict[str, Any] | None = None
         self._saved_at = self._epoch_began = monotonic()
@@ -96,7 +102,6 @@ class PostTxTrainer(nnUNetTrainer):
         # nnU-Net reads pickles from there.
         refuse_foreign_entries(Path(self.preprocessed_dataset_folder), ".pkl")
         refuse_foreign_network(self.configuration_manager)
-        self.levers = planned_levers(self.plans_manager.plans, configuration)
         if settings.stage == "train":
             self.print_to_log_file(prepare_fold(self.output_folder, self._stamp()))
         seed = settings.seed + (fold if isinstance(fold, int) else 0)
@@ -121,46 +126,35 @@ class PostTxTrainer(nnUNetTrainer):
         configuration = self.configuration_manager
         one = batch_bytes(configuration.patch_size, self.batch_size, self.num_input_channels)
         refuse_small_shared_memory(one, get_allowed_n_proc_DA(), pinned=self.device.type == "cuda")
-        with time_limit(self.settings.batch_seconds):
+        # counts voxels, which takes longer than a batch may
+        as_levers_say = levers.sampling(self, self._mined)
+        with time_limit(self.settings.batch_seconds), as_levers_say:
             return super().get_dataloaders()
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
         """Return nnU-Net's SGD, or AdamW under the same polynomial schedule."""
-        if self.settings.optimizer == "sgd":
-            return super().configure_optimizers()
-        if self.settings.optimizer != "adamw":
+        optimizer, _ = super().configure_optimizers()
+        if self.settings.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay)
+        elif self.settings.optimizer != "sgd":
             raise PostTxError(f"there is no optimizer {self.settings.optimizer!r}", remedy="Use sgd or adamw")
-        optimizer = torch.optim.AdamW(self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay)
-        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+        return optimizer, levers.schedule(self.levers, optimizer, self.initial_lr, self.settings.epochs)
 
     def _build_loss(self) -> torch.nn.Module:
-        return with_terms(super()._build_loss(), self.levers, self.dataset_json["labels"])
+        return levers.with_terms(super()._build_loss(), self.levers, self.dataset_json["labels"])
 
     def _stamp(self) -> dict[str, str]:
-        data = Path(self.preprocessed_dataset_folder)
-        marker = data.parent / "markers" / f"{data.name}.json"
         return training_stamp(
             self.plans_manager.plans,
             self.dataset_json,
             self._split(),
-            read_json(marker) if marker.is_file() else {},
+            preprocessed_marker(self.preprocessed_dataset_folder),
             {"trainer": type(self).__name__, "configuration": self.configuration_name, **self.settings.stamped()},
         )
 
     def _split(self) -> dict[str, Any]:
         path = Path(self.preprocessed_dataset_folder_base) / "splits_final.json"
-        if self.fold == "all":
-            return {}
-        if not path.is_file():
-            raise PostTxError("the folds are not written yet", remedy="Run write_splits first", file=path)
-        splits = read_json(path)
-        if not 0 <= self.fold < len(splits):
-            raise PostTxError(
-                f"there is no fold {self.fold}: the file holds folds 0 to {len(splits) - 1}",
-                remedy="Train one of these; nnU-Net would have split at random instead",
-                file=path,
-            )
-        return splits[self.fold]
+        return {} if self.fold == "all" else split_of_fold(path, self.fold)
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """Return the cases of the fold to train on and to hold out; an unknown fold is an error, not a random split."""
@@ -170,12 +164,7 @@ class PostTxTrainer(nnUNetTrainer):
     @staticmethod
     def get_training_transforms(*args: Any, **kwargs: Any) -> Any:
         """Return nnU-Net's augmentation without its timing of two convolutions, which ends differently every time."""
-        transforms = nnUNetTrainer.get_training_transforms(*args, **kwargs)
-        for transform in transforms.transforms:
-            inner = getattr(transform, "transform", transform)
-            if hasattr(inner, "benchmark"):
-                inner.benchmark = False
-        return transforms
+        return untimed(nnUNetTrainer.get_training_transforms(*args, **kwargs))
 
     def run_training(self) -> None:
         """Train from where the checkpoint stands to the last epoch, or until a signal asks for the end."""
@@ -189,8 +178,24 @@ class PostTxTrainer(nnUNetTrainer):
             signal.signal(number, self._on_signal)
         self._saved_at = monotonic()
         while self.current_epoch < self.num_epochs:
+            self._begin_round()
             self._run_epoch()
         self.on_train_end()
+
+    def _begin_round(self) -> None:
+        """Mine hard negatives where a round with them begins, and start loaders that draw from them."""
+        number = levers.round_that_begins(self.levers, self.settings.epochs, self.current_epoch)
+        if number <= self._round:
+            return
+        # Neither the mining nor the first batches of new loaders may change what follows.
+        state = random_state(self.device)
+        self.save_checkpoint(str(Path(self.output_folder) / LATEST))
+        self._mined += mine_round(self, self._module(), number, self._leave_if_asked)
+        self._round = number
+        finish_loaders(self.dataloader_train, self.dataloader_val)
+        self.dataloader_train, self.dataloader_val = self.get_dataloaders()
+        set_random_state(state)
+        self.save_checkpoint(str(Path(self.output_folder) / LATEST))
 
     def on_epoch_start(self) -> None:
         """Note when the epoch began: nnU-Net's own note is lost to a clock that is set back."""
@@ -216,8 +221,7 @@ class PostTxTrainer(nnUNetTrainer):
             outputs = []
             for _ in range(self.num_val_iterations_per_epoch):
                 outputs.append(self.validation_step(self._next(self.dataloader_val)))
-                if self._stop_signal:
-                    self._leave()
+                self._leave_if_asked()
             self.on_validation_epoch_end(outputs)
         self._random = None
         self.on_epoch_end()
@@ -232,25 +236,26 @@ class PostTxTrainer(nnUNetTrainer):
             # before it reaches us.
             if not self._stop_signal:
                 self.save_checkpoint(str(Path(self.output_folder) / LATEST))
-            if self._stop_signal:
-                self._leave()
+            self._leave_if_asked()
             raise
 
     def _step(self, batch: dict[str, Any]) -> dict[str, Any]:
         try:
-            return self.train_step(with_missing(batch, self.levers, self.dataset_json["channel_names"]))
+            return self.train_step(levers.with_missing(batch, self.levers, self.dataset_json["channel_names"]))
         except Exception:
             # A compiler's processes die of that signal too.
-            if self._stop_signal:
-                self._leave()
+            self._leave_if_asked()
             raise
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._stop_signal = number
 
-    def _pause(self) -> None:
+    def _leave_if_asked(self) -> None:
         if self._stop_signal:
             self._leave()
+
+    def _pause(self) -> None:
+        self._leave_if_asked()
         if monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
             self.save_checkpoint(str(Path(self.output_folder) / LATEST))
 
@@ -279,6 +284,8 @@ class PostTxTrainer(nnUNetTrainer):
     def on_train_end(self) -> None:
         """Write the final checkpoint, and keep the last one until the workflow has noted the fold as finished."""
         rewind_progress(self._progress_file(), self.current_epoch, self._logged_rows())
+        if "hard_negatives" in self.levers:
+            write_json(Path(self.output_folder) / MINED, self._mined)
         self._epoch_ended = True
         super().on_train_end()
         keep_as_latest(Path(self.output_folder) / FINAL)
@@ -335,6 +342,8 @@ class PostTxTrainer(nnUNetTrainer):
                 "losses": self._losses,
                 "random": self._random or random_state(self.device),
                 "elapsed": monotonic() - self._epoch_began,
+                "round": self._round,
+                "mined": self._mined,
             },
         }
         try:
@@ -372,6 +381,8 @@ class PostTxTrainer(nnUNetTrainer):
         self.inference_allowed_mirroring_axes = content["inference_allowed_mirroring_axes"]
         state = content["posttx"]
         self._iteration, self._losses, self._random = state["iteration"], list(state["losses"]), state["random"]
+        # Checkpoints of before there were rounds know none.
+        self._round, self._mined = state.get("round", 0), list(state.get("mined", []))
         if self._iteration:
             # The waiting between two attempts is no part of the epoch's time.
             self._epoch_began = monotonic() - state["elapsed"]

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from posttx.errors import PostTxError
 
@@ -63,6 +63,23 @@ def refuse_small_shared_memory(one_batch: int, workers: int, pinned: bool, folde
         remedy=f"Give the container more (`docker run --shm-size={wanted}g`), or fewer threads ({fewer})",
         file=folder,
     )
+
+
+def untimed(augmentation: Any) -> Any:
+    """Switch off, in place, nnU-Net's timing of two ways to blur; return the augmentation."""
+    for transform in augmentation.transforms:
+        inner = getattr(transform, "transform", transform)
+        if hasattr(inner, "benchmark"):
+            inner.benchmark = False
+    return augmentation
+
+
+def finish_loaders(*loaders: Any) -> None:
+    """End the processes of nnU-Net's loaders; one that works in this process has none."""
+    for loader in loaders:
+        # the only name that batchgenerators has for it
+        if hasattr(loader, "_finish"):
+            loader._finish()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from posttx.errors import PostTxError
-from posttx.files import digest_of
+from posttx.files import digest_of, read_json
 from posttx.networks.architectures import gated_network
 
 FILE_ENDING = ".nii.gz"
@@ -167,6 +167,13 @@ def preprocessed_digest(folder: str | Path) -> dict[str, Any]:
             digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
             cases += 1
     return {"cases": cases, "digest": digest.hexdigest()}
+
+
+def preprocessed_marker(folder: str | Path) -> dict[str, Any]:
+    """Return the marker of nnU-Net's preprocessed data (``preprocessed_digest``); empty where none was written."""
+    data = Path(folder)
+    marker = data.parent / "markers" / f"{data.name}.json"
+    return read_json(marker) if marker.is_file() else {}
 
 
 def training_stamp(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from posttx.errors import PostTxError
+from posttx.files import read_json
 from posttx.networks.left_out import LEFT_OUT
 
 RESTARTS = 20
@@ -149,3 +151,17 @@ def check_splits(splits: Sequence[Split], patients: Mapping[str, str]) -> None:
             f"{len(leaked)} held-out cases have another scan of their patient in training, such as {min(leaked)}",
             remedy="Delete splits_final.json",
         )
+
+
+def split_of_fold(path: Path, fold: int) -> dict[str, list[str]]:
+    """Return the cases that a fold trains on and holds out (``splits_final.json``); no such fold is an error."""
+    if not path.is_file():
+        raise PostTxError("the folds are not written yet", remedy="Run write_splits first", file=path)
+    splits: list[dict[str, list[str]]] = read_json(path)
+    if not 0 <= fold < len(splits):
+        raise PostTxError(
+            f"there is no fold {fold}: the file holds folds 0 to {len(splits) - 1}",
+            remedy="Train one of these; nnU-Net would have split at random instead",
+            file=path,
+        )
+    return splits[fold]

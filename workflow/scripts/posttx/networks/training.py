@@ -14,10 +14,14 @@ from posttx.files import replacing
 
 REQUEUE = os.EX_TEMPFAIL
 PROGRESS = "progress.jsonl"
+# Of a fold: the hard negatives of all of its rounds.
+MINED = "mined.json"
 # What the trainer steps with, as nnU-Net 2.8 sets it, in words for the methods; the settings say which.
 OPTIMIZERS = {"sgd": "stochastic gradient descent with Nesterov momentum 0.99", "adamw": "AdamW"}
 WEIGHT_DECAY = 3e-5
 POLYNOMIAL = 0.9
+# Of a further round with hard negatives: its share of the epochs, and its first learning rate beside the first of all.
+ROUND, ROUND_RATE = 0.25, 0.1
 # Voxels further than this from either class of an interface (in steps to one of 26 neighbours) have no weight there.
 REACH = 3
 
@@ -70,8 +74,18 @@ def _parsed(text: str, kind: type) -> Any:
     return kind(text)
 
 
+def round_epochs(epochs: int) -> int:
+    """Return the length of a further round after a training of ``epochs``."""
+    return max(1, round(ROUND * epochs))
+
+
 def append_progress(path: str | Path, row: Mapping[str, Any]) -> None:
-    """Append one epoch to a progress file and flush it to disk; NaN and infinite numbers become null."""
+    """Append one epoch to a progress file."""
+    append_line(path, row)
+
+
+def append_line(path: str | Path, row: Mapping[str, Any]) -> None:
+    """Append a row to a file of JSON lines and flush it to disk; NaN and infinite numbers become null."""
     line = json.dumps(_finite(row), allow_nan=False)
     with open(path, "a", encoding="utf-8") as stream:
         stream.write(line + "\n")
@@ -90,13 +104,18 @@ def rewind_progress(path: str | Path, epoch: int, known: Iterable[Mapping[str, A
 
 def read_progress_lines(path: str | Path) -> list[dict[str, Any]]:
     """Return the rows of a progress file, lines torn by a kill left out; none where there is no file."""
+    return read_lines(path, "epoch")
+
+
+def read_lines(path: str | Path, key: str) -> list[dict[str, Any]]:
+    """Return the rows with ``key`` of a file of JSON lines, lines torn by a kill left out; none without a file."""
     path, rows = Path(path), []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if isinstance(row, dict) and "epoch" in row:
+        if isinstance(row, dict) and key in row:
             rows.append(row)
     return rows
 

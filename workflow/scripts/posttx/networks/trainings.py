@@ -26,6 +26,8 @@ LEVERS: dict[str, Any] = {
     "channel_dropout": 0,
     "sampling": "foreground",
 }
+# Lever -> its key that names classes of the label scheme.
+CLASSES_OF = {"boundary": "between", "hard_negatives": "classes"}
 
 
 def trained_models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -138,10 +140,9 @@ def check_levers(config: Mapping[str, Any], classes: Iterable[str]) -> None:
 
 def lever_problems(chosen: Mapping[str, Any], classes: Sequence[str]) -> Iterator[str]:
     """Yield what is wrong between levers of one model; ``classes`` are the names that the label scheme learns."""
-    named = {"boundary.between": chosen["boundary"]["between"]} if "boundary" in chosen else {}
-    for key, names in named.items():
-        for name in names:
+    for lever, key in CLASSES_OF.items():
+        for name in chosen[lever][key] if lever in chosen else ():
             if name not in classes:
-                yield f"{key}: the label scheme has no class {name!r}, give of {', '.join(classes)}"
+                yield f"{lever}.{key}: the label scheme has no class {name!r}, give of {', '.join(classes)}"
     if "boundary" in chosen and "targets" in chosen:
         yield "boundary: it reads single classes, and targets: regions learns classes that overlap; leave one out"

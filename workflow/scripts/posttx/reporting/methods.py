@@ -10,7 +10,7 @@ from posttx.analysis.interpretation_rules import MOST_HARM
 from posttx.analysis.postprocess_words import RAISED
 from posttx.analysis.statistics import FEWEST_FOR_INTERVAL, FEWEST_FOR_P, FLIPS
 from posttx.missing_modalities import dropout_of
-from posttx.networks.training import OPTIMIZERS, POLYNOMIAL, REACH, WEIGHT_DECAY
+from posttx.networks.training import OPTIMIZERS, POLYNOMIAL, REACH, ROUND, ROUND_RATE, WEIGHT_DECAY
 from posttx.networks.trainings import levers, plan_overrides, trainer_class
 from posttx.postprocess.models import CHOSEN_RULES, has_rules
 from posttx.reporting.palettes import MODALITY_NAMES
@@ -32,7 +32,21 @@ LEVER_CLAUSES: dict[str, Callable[[Any], str]] = {
         "in every patch, after augmentation, modalities were set to 0 at random, never all four: "
         + ", ".join(f"{MODALITY_NAMES[name]} with probability {chance:g}" for name, chance in dropout_of(lever).items())
     ),
+    "sampling": lambda kind: (
+        "every patch is centred on a voxel of a class that is drawn with a probability inverse to its volume in the "
+        "training part, in a scan drawn among those that have it"
+    ),
+    "hard_negatives": lambda lever: (
+        f"after these epochs, {_rounds(lever['rounds'])} ({ROUND:.0%} as many epochs each, learning rate from "
+        f"{ROUND_RATE:.0%} of the first to 0) in which a patch is centred, with a probability of "
+        f"{lever['share']:g}, on a false-positive component (no voxel of the class in the reference) of "
+        f"{' or '.join(lever['classes'])} that the fold's own network had predicted in the scans that it was trained on"
+    ),
 }
+
+
+def _rounds(count: int) -> str:
+    return "one further round" if count == 1 else f"{count} further rounds"
 
 
 def preprocessing(config: Mapping[str, Any]) -> list[Paragraph]:
@@ -104,6 +118,8 @@ def training(train: Mapping[str, Any]) -> list[Paragraph]:
     """Return (heading, text) of how a model was trained and how it predicts."""
     folds, trainer = train["folds"], trainer_class(train)
     like = f"{trainer}, which trains as nnU-Net's {train['trainer']}" if trainer != train["trainer"] else trainer
+    as_nnunet = "sampling" not in levers(train)
+    centred = f"{train['foreground']:.0%} of the patches were centred on a label; " if as_nnunet else ""
     copies = "averaged over the eight mirrored copies of a patch" if train["mirroring"] else "without mirrored copies"
     return [
         ("Cross-validation", _folds(folds, train.get("leave_out"))),
@@ -112,9 +128,9 @@ def training(train: Mapping[str, Any]) -> list[Paragraph]:
             f"{train['epochs']} epochs of {train['iterations']} iterations per fold on {train['device']} with {like}: "
             "nnU-Net's augmentation (mirroring among it); Dice plus cross-entropy loss with deep supervision; "
             f"{OPTIMIZERS[train['optimizer']]}, weight decay {WEIGHT_DECAY:g}, learning rate from "
-            f"{train['learning_rate']:g} by a polynomial of power {POLYNOMIAL:g} to 0; {train['foreground']:.0%} of "
-            f"the patches were centred on a label; seed {train['seed']} plus the number of the fold. The network "
-            "after the last epoch is the one that predicts.",
+            f"{train['learning_rate']:g} by a polynomial of power {POLYNOMIAL:g} to 0; {centred}"
+            f"seed {train['seed']} plus the number of the fold. The network after the last epoch is the one that "
+            "predicts.",
         ),
         *changed_training(train),
         *postprocessing(train),
