@@ -11,10 +11,12 @@ from test_score_shard import SHAPE, Cohort
 
 from choose_rules import choose_rules
 from measure_overlaps import measure_overlaps
+from postprocess_shard import postprocess_shard
 from posttx.errors import CasesFailedError, PostTxError
 from posttx.postprocess.components import components_of
 from posttx.postprocess.rules import Rule, RuleSet, read_rules
 from posttx.schemas import COMPONENTS, GEOMETRY, read_table, write_table
+from posttx.shard_files import write_case_list
 
 PATIENTS = [f"BraTS-GLI-{number:05d}" for number in range(1, 13)]
 CASES = [f"{patient}-100" for patient in PATIENTS]
@@ -101,6 +103,21 @@ def test_before_is_what_scoring_gives(run):
     scored = run.files.table("m").query("region == 'ET'")["lesion_dice"].mean()
     row = pd.read_parquet(run.choose()["parquet"]).set_index("region").loc["ET"]
     assert row["before"] == pytest.approx(scored)
+
+
+def test_after_is_what_scoring_gives_the_post_processed_predictions(run):
+    output = run.choose()
+    write_case_list(run.root / "m/_cases.tsv", CASES)
+    rules = read_rules(output["rules"], SCHEME, "m")
+    (run.root / "post").mkdir()
+    postprocess_shard(run.root / "m/_cases.tsv", run.components, rules, run.root / "post/_cases.tsv", run.splits)
+    run.files.score(["post"], geometry=run.geometry)
+    scored = run.files.table("post").query("region == 'ET'")
+    row = pd.read_parquet(output["parquet"]).set_index("region").loc["ET"]
+    assert row["after"] > row["before"]
+    assert row["after"] == pytest.approx(scored["lesion_dice"].mean())
+    assert row["missed_after"] == scored["lesions_fn"].sum()
+    assert scored["lesions_fp"].sum() == 0
 
 
 def test_the_users_own_rules_are_kept_and_scored(run):
