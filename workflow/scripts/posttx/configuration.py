@@ -239,7 +239,7 @@ def _model_problems(config: Mapping[str, Any]) -> list[str]:
             )
         folders[folder] = name
         problems += seed_problems(name, settings, models)
-        problems += postprocess_problems(name, settings, config["evaluation"])
+        problems += postprocess_problems(name, settings, config)
         if not is_resumable(settings["trainer"]):
             problems.append(
                 f"models.{name}.train.trainer: {settings['trainer']} writes checkpoints that nothing verifies; "

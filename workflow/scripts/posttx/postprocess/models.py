@@ -40,11 +40,11 @@ def postprocessed_models(config: Mapping[str, Any]) -> dict[str, str]:
     return {model[SOURCE]: name for name, model in config["models"].items() if SOURCE in model}
 
 
-def postprocess_problems(name: str, train: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Iterator[str]:
+def postprocess_problems(name: str, train: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong between a model's post-processing and the evaluation."""
     if not has_rules(train) or train["postprocess_for"] != "lesion_dice":
         return
-    scheme = scoring_scheme(evaluation["scheme"])
+    scheme = scoring_scheme(config["evaluation"]["scheme"])
     if scheme.matching != "touching":
         yield (
             f"models.{name}.train.postprocess_for: lesion_dice needs a scheme by which false and missed lesions count, "

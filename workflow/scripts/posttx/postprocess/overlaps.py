@@ -175,10 +175,14 @@ def _part(grown: _Grown, box: Box) -> np.ndarray:
 
 def _contacts(numbers: np.ndarray) -> list[tuple[int, int]]:
     """Return the pairs of components that touch in the 18-neighbourhood, the lower number first."""
+    # One voxel more on each side, so that every neighbour has a place; only labelled voxels are looked at.
+    wide = np.pad(numbers, 1)
+    flat = wide.ravel()
+    place = np.flatnonzero(flat)
+    own = flat[place]
     found: set[tuple[int, int]] = set()
-    for offset in NEIGHBOURS[len(NEIGHBOURS) // 2 + 1 :]:
-        here = numbers[tuple(slice(max(0, -step), min(0, -step) or None) for step in offset)].ravel()
-        there = numbers[tuple(slice(max(0, step), min(0, step) or None) for step in offset)].ravel()
-        touching = np.flatnonzero((here > 0) & (there > 0) & (here != there))
-        found |= {(min(a, b), max(a, b)) for a, b, _ in _pairs(here[touching], there[touching])}
+    for i, j, k in NEIGHBOURS[len(NEIGHBOURS) // 2 + 1 :].tolist():
+        beside = flat[place + (i * wide.shape[1] + j) * wide.shape[2] + k]
+        touching = np.flatnonzero((beside > 0) & (beside != own))
+        found |= {(min(a, b), max(a, b)) for a, b, _ in _pairs(own[touching], beside[touching])}
     return sorted(found)
