@@ -413,6 +413,8 @@ def test_what_nobody_spoiled_is_accepted_by_every_target(case, work):
     assert len(read_ratings(work / "ratings.tsv")) == 2
     (work / "summary.json").write_text(json.dumps(summary()))
     assert len(read_table(counted(work / "summary.json", work), CASE_METRICS)) == 3 * len(NAMES)
-    cohorts = {name: cohort | {"layout": "auto"} for name, cohort in GIVEN["cohorts"].items()}
-    assert configured(GIVEN, work)["cohorts"] == cohorts
+    made = configured(GIVEN, work)["cohorts"]
+    assert {name: cohort["use"] for name, cohort in made.items()} == {"training": "train", "additional": "test"}
+    for name, cohort in GIVEN["cohorts"].items():
+        assert made[name]["phantom"] | cohort["phantom"] == made[name]["phantom"]
     assert usable(SCHEME_FILE.read_bytes(), work) == load_scheme(SCHEME_FILE)

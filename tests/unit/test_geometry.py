@@ -204,7 +204,7 @@ def test_images_without_reference_and_reference_without_images(files):
 def test_no_readable_file_has_no_geometry(tmp_path):
     audit = audited({name: tmp_path / f"{name}.nii.gz" for name in ("t1n", "seg")}, use="train")
     assert audit.geometry == []
-    assert codes(audit) == {"FIL001", "COH007"}
+    assert codes(audit) == {"FIL001", "COH007", "COH021"}
 
 
 def test_a_whole_head_and_a_cut_head_are_told():

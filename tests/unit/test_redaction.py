@@ -37,7 +37,7 @@ CONFIG = {
 
 
 # Texts that hold no path: they leave as they are.
-NO_PATHS = {"title", "region", "each of cases", "leave_out"}
+NO_PATHS = {"title", "region", "each of cases", "leave_out", "each of between", "each of classes"}
 
 
 def keys_of(level, name=""):
