@@ -184,6 +184,7 @@ CHANGES: dict[str, Change | None] = {
     "models.*.train.plan.batch_size": training("plan", {"batch_size": 4}, f"plan_experiment {GPU}"),
     "models.*.train.plan.batch_dice": training("plan", {"batch_dice": True}, f"plan_experiment {GPU}"),
     "models.*.train.plan.features": training("plan", {"features": [8, 16, 32]}, f"plan_experiment {GPU}"),
+    "models.*.train.targets": lever("targets", "regions"),
     "models.*.train.attention": lever("attention", "gates"),
     "models.*.train.boundary.between": lever("boundary", {"between": ["RC", "ET"], "weight": 1}),
     "models.*.train.boundary.weight": lever("boundary", {"between": ["RC", "ET"], "weight": 0.5}),

@@ -44,7 +44,7 @@ from posttx.errors import CasesFailedError, PostTxError
 from posttx.exclusions import read_ratings, without_excluded
 from posttx.facts import CATEGORICAL, NUMERIC, Fact
 from posttx.files import read_json, sha256_of, write_json
-from posttx.labels import load_scheme
+from posttx.labels import LabelScheme, load_scheme
 from posttx.networks import loaders
 from posttx.networks.architectures import refuse_foreign_network
 from posttx.networks.checkpoints import LATEST, check_checkpoint, prepare_fold, write_checkpoint
@@ -56,6 +56,7 @@ from posttx.networks.levers.hard_negatives import HardNegatives
 from posttx.networks.nnunet import customize_plan, with_levers
 from posttx.networks.predictor import load_ensemble
 from posttx.networks.splits import check_splits
+from posttx.networks.targets import expand_targets
 from posttx.networks.trainings import check_levers
 from posttx.nifti import write_volume
 from posttx.path_names import check_path_names
@@ -149,6 +150,13 @@ CONFIGURATIONS: dict[str, dict] = {
     "ensemble with somebody's predictions": {
         "models": {"m": {"train": {}}, "n": {"predictions": {"a": "p"}}, "e": {"ensemble": ["m", "n"]}}
     },
+    "ensemble of labels and regions": {
+        "models": {
+            "m": {"train": {}},
+            "r": {"train": {"planner": "resenc_m", "targets": "regions"}},
+            "e": {"ensemble": ["m", "r"]},
+        }
+    },
     "weights without an ensemble": {"models": {"m": {"train": {}, "weights": "equal"}}},
     "model from two sources": {"models": {"m": {"train": {}, "counts": {"a": "s"}}}},
     "trainer without digests": {"models": {"m": {"train": {"trainer": "nnUNetTrainerNoMirroring"}}}},
@@ -202,6 +210,11 @@ def _(_path, _patch):
 @kind("lever for a class that is not learnt", "configuration", NOTHING_BEGUN)
 def _(_path, _patch):
     return refusal(check_levers, levered(boundary={"between": ["RC", "XY"], "weight": 1}), ["ET", "RC"])
+
+
+@kind("regions of a label scheme without any", "configuration", NOTHING_BEGUN)
+def _(_path, _patch):
+    return refusal(expand_targets, levered(targets="regions"), LabelScheme("mine", "", (), ()))
 
 
 @kind("levers that contradict each other", "configuration", NOTHING_BEGUN)

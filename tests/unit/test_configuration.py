@@ -154,6 +154,7 @@ def valid():
         "models": {"m": {"train": dict(TRAIN)}},
         "standardize": {"clip_percentiles": [1, 99], "orientation": "RAS"},
         "dataset": {"id": 7, "name": "X"},
+        "evaluation": {"scheme": "brats2024"},
         "statistics": {
             "primary": {"measure": "dice", "convention": "absent-is-one", "region": "mean"},
             "margins": {"dice": 0.02},
@@ -200,6 +201,12 @@ def test_a_valid_config_passes():
         (lambda c: c["models"].update(n={"ensemble": ["m", "q"]}), "models.n.ensemble: there is no model 'q'"),
         (lambda c: c["models"].update(n={"ensemble": ["m", "m"]}), "models.n.ensemble: m stands there twice"),
         (lambda c: c["models"].update(n={"ensemble": ["m", "n"]}), "models.n.ensemble: n is an ensemble itself"),
+        (
+            lambda c: c["models"].update(
+                n={"ensemble": ["m", "r"]}, r={"train": {**TRAIN, "planner": "resenc_m", "targets": "regions"}}
+            ),
+            "models.n.ensemble: some members learn labels and some regions",
+        ),
         (
             lambda c: c["models"].update(n={"ensemble": ["m", "p"]}, p={"predictions": {"b": "x"}}),
             "models.n.ensemble: p is not trained here, and no probabilities of it are known",

@@ -348,6 +348,8 @@ def test_the_report_tells_members_weights_and_what_they_gain_out_of_fold(tmp_pat
     both, plain = report_ensembles.section(tmp_path, {"config": tree.configured(models=models)})
     assert [one["name"] for one in (both, plain)] == ["both", "plain"]
     assert plain["weights"] is None
+    assert "Each model's are the softmax" in plain["paragraphs"][0][1]
+    assert "Each model's are the sigmoid" in report_ensembles.paragraphs(["m", "n"], True, None)[0][1]
     assert "The probabilities of m, n were averaged with equal weights" in plain["paragraphs"][0][1]
     text = both["paragraphs"][1][1]
     weights = candidates(2)[10]

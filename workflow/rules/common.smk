@@ -35,6 +35,7 @@ from posttx.logs import told
 from posttx.memory import collect_rarely
 from posttx.missing_modalities import optional_modalities
 from posttx.networks import left_out, trainings
+from posttx.networks.targets import expand_targets
 from posttx.permissions import close, close_fresh, restrict, too_open
 from posttx.path_names import check_path_names
 from posttx.planning import mend_planning
@@ -91,6 +92,7 @@ def configured():
         configuration.check_pictured(config, cases)
         configuration.check_primary(config, scheme.scoring())
         trainings.check_levers(config, scheme.learnt())
+        expand_targets(config, scheme)
         rules_given = post.given_rules(config, scheme)
     except PostTxError as error:
         raise WorkflowError(told(error))

@@ -36,6 +36,7 @@ from posttx.networks.checkpoints import (
 )
 from posttx.networks.devices import can_compile, memory_format, refuse_unusable
 from posttx.networks.levers.hard_negatives import mine_round
+from posttx.networks.levers.regions import learnt_names, with_regions
 from posttx.networks.loaders import (
     NoBatchError,
     batch_bytes,
@@ -75,7 +76,7 @@ class PostTxTrainer(nnUNetTrainer):
         configure_logging()
         self.settings = TrainingSettings.from_environment(os.environ)
         refuse_unusable(device)
-        super().__init__(plans, configuration, fold, dataset_json, device)
+        super().__init__(plans, configuration, fold, with_regions(dataset_json, plans), device)
         settings = self.settings
         self.levers = levers.planned_levers(self.plans_manager.plans, configuration)
         self.num_epochs = levers.total_epochs(self.levers, settings.epochs)
@@ -307,12 +308,11 @@ class PostTxTrainer(nnUNetTrainer):
 
     def _logged_row(self, epoch: int) -> dict[str, Any]:
         values = {key: self.logger.get_value(key, step=epoch) for key in ("train_losses", "val_losses", "lrs")}
-        names = {value: name for name, value in self.dataset_json["labels"].items()}
         return {
             "epoch": epoch,
             "train_loss": values["train_losses"],
             "val_loss": values["val_losses"],
-            "regions": [str(names.get(label, label)) for label in self.label_manager.foreground_labels],
+            "regions": learnt_names(self.dataset_json, self.label_manager),
             "pseudo_dice": list(self.logger.get_value("dice_per_class_or_region", step=epoch)),
             "lr": values["lrs"],
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from posttx.networks.trainings import repeat_name, trained_models
+from posttx.networks.trainings import LEVERS, repeat_name, trained_models
 
 EQUAL = "equal"
 OUT_OF_FOLD = "out_of_fold"
@@ -34,18 +34,21 @@ def ensemble_problems(name: str, models: Mapping[str, Any]) -> Iterator[str]:
     """
     members, where = models[name].get("ensemble", []), f"models.{name}.ensemble"
     seeds = {
-        repeat_name(model, seed)
+        repeat_name(model, seed): source
         for model, source in models.items()
         for seed in source.get("train", {}).get("further_seeds", ())
     }
+    sources = {**seeds, **models}
     for member in dict.fromkeys(members):
         if members.count(member) > 1:
             yield f"{where}: {member} stands there twice"
-        if member in seeds:
-            continue
-        if member not in models:
+        if member not in sources:
             yield f"{where}: there is no model {member!r}"
-        elif "ensemble" in models[member]:
+        elif "ensemble" in sources[member]:
             yield f"{where}: {member} is an ensemble itself; name its members instead"
-        elif "train" not in models[member]:
+        elif "train" not in sources[member]:
             yield f"{where}: {member} is not trained here, and no probabilities of it are known"
+    trained = [sources[member]["train"] for member in members if "train" in sources.get(member, {})]
+    # Regions overlap: what a network says of them gives no probability of a single label.
+    if len({train.get("targets", LEVERS["targets"]) for train in trained}) > 1:
+        yield f"{where}: some members learn labels and some regions; name members with the same targets"

@@ -19,6 +19,10 @@ from posttx.scoring.scoring_schemes import scoring_scheme
 Paragraph = tuple[str, str]
 # Lever of training -> its settings as a clause.
 LEVER_CLAUSES: dict[str, Callable[[Any], str]] = {
+    "targets": lambda targets: (
+        f"the regions {', '.join(one['name'] for one in targets)} are learnt by a sigmoid each (Dice plus binary "
+        "cross-entropy), and drawn over each other in this order where they exceed 0.5"
+    ),
     "attention": lambda kind: (
         "additive attention gates (Oktay et al., Attention U-Net, 2018) weigh every skip connection of the decoder but "
         "the finest"

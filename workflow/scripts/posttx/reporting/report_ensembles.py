@@ -10,6 +10,7 @@ import pandas as pd
 
 from posttx.files import read_parquet
 from posttx.networks.model_ensembles import EQUAL, ensembles, weighting
+from posttx.networks.trainings import levers
 from posttx.networks.weighing import ALL, candidates
 from posttx.reporting.methods import Paragraph
 from posttx.reporting.report_cells import View, count, number, slug, text
@@ -29,22 +30,27 @@ def section(results: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": name,
-                "paragraphs": paragraphs(members, choice),
+                "paragraphs": paragraphs(members, "targets" in levers(config["models"][members[0]]["train"]), choice),
                 "weights": None if choice is None else view(choice, members, slug(name), files).of(choice),
             }
         )
     return found
 
 
-def paragraphs(members: Sequence[str], choice: pd.DataFrame | None) -> list[Paragraph]:
-    """Return (heading, text) of an ensemble; ``choice`` is the table of its weights, None where they are equal."""
+def paragraphs(members: Sequence[str], regions: bool, choice: pd.DataFrame | None) -> list[Paragraph]:
+    """Return (heading, text) of an ensemble; ``choice`` is the table of its weights, None where they are equal.
+
+    ``regions``: its members learn regions.
+    """
+    drawn = "regions were drawn where the mean exceeds 0.5" if regions else "a voxel got the class of the highest mean"
+    head = "sigmoid" if regions else "softmax"
     equal = "with equal weights" if choice is None else "with weights chosen out of fold"
     told = [
         (
             "Ensemble of models",
             f"The probabilities of {', '.join(members)} were averaged {equal} on the grid of the standardised scan; "
-            "every voxel got the class with the highest mean. Each model's are the softmax of the mean logits of its "
-            "folds; on the training cohort those of its one fold that had not seen the case (out of fold).",
+            f"{drawn}. Each model's are the {head} of the mean logits of its folds; on the training cohort those of "
+            "the one fold that had not seen the case (out of fold).",
         )
     ]
     if choice is None:
