@@ -11,6 +11,7 @@ import pandas as pd
 from posttx.analysis.comparison import VERDICTS
 from posttx.analysis.interpretation_rules import LEVEL_TEXT
 from posttx.analysis.judgements import Judgement, Number, Outcome, judged
+from posttx.analysis.lever_words import LEVER
 from posttx.analysis.number_words import listed, number
 from posttx.analysis.postprocess_words import POSTPROCESS
 from posttx.analysis.subgroups import MEAN
@@ -197,26 +198,6 @@ def _few_seeds(facts: Facts) -> str:
     return f"{_of_seeds(facts)}: {facts['seeds']} seeds ({told}) are too few to say how far seeds spread"
 
 
-def _lever(verdict: str) -> Callable[[Facts], str]:
-    def words(facts: Facts) -> str:
-        measure = measure_of(facts["metric"])
-        difference = number(Number(facts["difference"], facts["ci_low"], facts["ci_high"]), 3)
-        told = (
-            f"{facts['lever'].replace('_', ' ')} ({facts['setting']}), model {facts['model']}: {verdict}; "
-            f"{facts['region']} {measure.name} ({facts['convention']}) {difference} against {facts['baseline']}, "
-            f"{facts['n_patients']} patients"
-        )
-        if facts["seeds"] > 1:
-            ends = f"{facts['seeds_lowest']:+.3f} to {facts['seeds_highest']:+.3f}"
-            told += f"; {facts['seeds']} seeds ({ends})"
-        elif facts["lever"] not in ("postprocess", "ensemble"):
-            told += "; one seed, so that chance of the training is not in the interval"
-        times = facts["times"]
-        return told + (f"; {times:.2g} times the training time" if times == times and times != 1 else "")
-
-    return words
-
-
 def _left_out(verdict: str) -> Callable[[Facts], str]:
     def words(facts: Facts) -> str:
         measure, values = measure_of(facts["metric"]), (facts["model_value"], facts["baseline_value"])
@@ -307,15 +288,7 @@ _BY_RULE: Mapping[tuple[str, Outcome], Words] = {
     ("left out", Outcome.NOT_AFTER_HOLM): _left_out("no difference is shown after Holm"),
     ("left out", Outcome.TOO_FEW_PATIENTS): _left_out("too few patients for a verdict"),
     ("left out", Outcome.NOT_EXAMINED): _left_out("no verdict, because no interval can be given"),
-    ("lever", Outcome.BETTER): _lever("helps"),
-    ("lever", Outcome.WORSE): _lever("harms"),
-    ("lever", Outcome.EQUIVALENT): _lever("changes nothing that matters (equivalent within the margin)"),
-    ("lever", Outcome.NOT_SHOWN): _lever("no effect is shown"),
-    ("lever", Outcome.NOT_AFTER_HOLM): _lever("no effect is shown after Holm"),
-    ("lever", Outcome.SEEDS_DISAGREE): _lever("no verdict, because the seeds contradict each other"),
-    ("lever", Outcome.TOO_FEW_PATIENTS): _lever("too few patients for a verdict"),
-    ("lever", Outcome.DIFFERENT_CASES): _lever("no verdict, because the cases that count depend on the predictions"),
-    ("lever", Outcome.NOT_EXAMINED): _lever("no verdict, because no interval can be given"),
+    **LEVER,
     ("comparison", Outcome.BETTER): _comparison("better"),
     ("comparison", Outcome.WORSE): _comparison("worse"),
     ("comparison", Outcome.EQUIVALENT): _comparison("equivalent within the margin"),
