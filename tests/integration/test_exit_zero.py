@@ -157,7 +157,7 @@ def test_a_mistyped_path_is_refused_after_a_good_run(finished, key):
 
 
 def test_a_mistyped_file_of_rules_is_refused_after_a_good_run(finished):
-    cohorts = CONFIG["cohorts"] | {"held": {"path": "data/held_out", "use": "train"}}
+    cohorts = {"held": {"path": "data/held_out", "use": "train"}}
     models = {"m": {"train": {"device": "cpu", "folds": 2, "postprocess": "rule.json"}}}
     run = finished.run("evaluate", cohorts=cohorts, models=models)
     assert run.returncode != 0
