@@ -98,6 +98,7 @@ if __name__ == "__main__":
         given.components,
         read_rules(given.rules, scheme, snakemake.params.rules_of),
         snakemake.output.cases,
-        given.get("splits"),
+        # of a held-out cohort an empty list
+        given.get("splits") or None,
         snakemake.threads,
     )
