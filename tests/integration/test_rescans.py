@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import tiny_run
 
-from posttx.files import read_json
+from posttx.files import read_json, write_json
 from posttx.nifti import read_volume, write_volume
 from workflow_runs import ROOT, snakemake
 
@@ -30,6 +30,9 @@ def finished(tmp_path_factory):
         os.utime(path, (then, then))
     os.utime(reference(root), (then + 60, then + 60))
     config = tiny_run.settings(root, trained=True) | {"labels": "brats2021"}
+    rules = {"model": "nnunet", "schema": 1, "labels": {"1": "NCR"}, "rules": {"NCR": {"min_mm3": 1e9}}}
+    write_json(root / "rules.json", rules)
+    config["models"]["nnunet"] = {"train": tiny_run.TRAIN | {"postprocess": str(root / "rules.json")}}
     return tiny_run.finished(tmp_path_factory.mktemp("run"), config, *tiny_run.TABLES)
 
 
@@ -85,6 +88,12 @@ def test_integers_with_a_gap_are_learnt_without_it_and_predicted_with_it(finishe
             "ET": 4,
         }
         assert (table.loc[table["label"] == 4, "n_ref"] > 0).all()
+
+
+def test_rules_of_post_processing_reach_the_held_out_cohort(finished):
+    assert 1 in integers(finished, "predictions/held_out/nnunet/*/*.nii.gz")
+    assert 1 not in integers(finished, "predictions/held_out/nnunet+post/*/*.nii.gz")
+    assert {1, 4} & integers(finished, "predictions/held_out/nnunet+post/*/*.nii.gz") == {4}
 
 
 def test_a_second_run_has_nothing_to_do(finished):
